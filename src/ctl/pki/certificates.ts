@@ -5,7 +5,7 @@
 import './reflect_metadata.ts';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
-import { generateKeys, importKey, type KeyType, signingAlgorithm, toPem } from './keys.ts';
+import { exportKey, generateKeys, importKey, type KeyType, pem, signingAlgorithm } from './keys.ts';
 
 /** A certificate and its private key, both PEM (the key PKCS#8). Each ends in a line feed. */
 export interface Identity {
@@ -23,6 +23,8 @@ export interface IssueOptions {
 }
 
 export interface CrlOptions {
+  /** An earlier list in PEM: what it revokes stays revoked, since the date it says. */
+  readonly previous?: string;
   /** Default: now. */
   readonly thisUpdate?: Date;
   /** Default: ten years on. A TLS server that has a list past this date refuses everyone. */
@@ -57,7 +59,7 @@ export async function createAuthority(name: string, options: IssueOptions = {}):
       await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return toPem(certificate, keys.privateKey);
+  return { certificate: pem('CERTIFICATE', certificate.rawData), key: await exportKey(keys.privateKey) };
 }
 
 /**
@@ -88,8 +90,7 @@ export function issueClient(
 
 /**
  * A revocation list signed by the authority, PEM.
- * @param revoked certificates in PEM, or their serial numbers in hex. A list holds all that are revoked, not only
- *   the latest
+ * @param revoked certificates in PEM, or their serial numbers in hex
  */
 export async function createCrl(
   authority: Identity,
@@ -99,20 +100,37 @@ export async function createCrl(
   const issuer = new x509.X509Certificate(authority.certificate);
   const signingKey = await importKey(authority.key);
   const thisUpdate = options.thisUpdate ?? new Date();
-  const number = options.number ?? Math.floor(thisUpdate.getTime() / 1000);
+  const dates = new Map(options.previous ? revocations(options.previous) : []);
+  for (const serial of revoked.map(serialNumber)) if (!dates.has(serial)) dates.set(serial, thisUpdate);
   const list = await x509.X509CrlGenerator.create({
     issuer: issuer.subjectName.toJSON(),
     thisUpdate,
     nextUpdate: options.nextUpdate ?? new Date(thisUpdate.getTime() + 10 * YEAR),
     signingAlgorithm: signingAlgorithm(signingKey),
     signingKey,
-    entries: revoked.map(which => ({ serialNumber: serialNumber(which), revocationDate: thisUpdate })),
+    // The library writes an empty list of extensions where an entry has none, which DER forbids: hence `invalidity`.
+    entries: [...dates].map(([serial, date]) => ({
+      serialNumber: serial,
+      revocationDate: date,
+      invalidity: date,
+    })),
     extensions: [
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
-      new x509.Extension('2.5.29.20', false, derInteger(number)),
+      new x509.Extension(
+        '2.5.29.20',
+        false,
+        derInteger(options.number ?? Math.floor(thisUpdate.getTime() / 1000)),
+      ),
     ],
   });
-  return `${list.toString('pem')}\n`;
+  return pem('X509 CRL', list.rawData);
+}
+
+/** Serial numbers (hex) and dates in a revocation list in PEM. */
+export function revocations(list: string): [serial: string, revoked: Date][] {
+  // The library knows the label CRL only, openssl and RFC 7468 write X509 CRL.
+  const crl = new x509.X509Crl(x509.PemConverter.decodeFirst(list));
+  return crl.entries.map(entry => [serialNumber(entry.serialNumber), entry.revocationDate]);
 }
 
 /** The serial number of a certificate in PEM, hex without leading zeros; a serial number stays what it is. */
@@ -150,7 +168,7 @@ async function issue(
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],
   });
-  return toPem(certificate, keys.privateKey);
+  return { certificate: pem('CERTIFICATE', certificate.rawData), key: await exportKey(keys.privateKey) };
 }
 
 const DNS_NAME =

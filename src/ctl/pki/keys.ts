@@ -1,6 +1,5 @@
 /** The private keys of certificates, on Node's WebCrypto. */
 import { createPrivateKey, type webcrypto } from 'node:crypto';
-import type { X509Certificate } from '@peculiar/x509';
 
 /** `p256`: ECDSA on NIST P-256, which every TLS library has. `ed25519`: smaller and faster, TLS 1.3 or late 1.2. */
 export type KeyType = 'p256' | 'ed25519';
@@ -36,14 +35,14 @@ export function signingAlgorithm(key: CryptoKey): { name: string; hash?: string 
   return key.algorithm.name === 'ECDSA' ? { name: 'ECDSA', hash: 'SHA-256' } : { name: key.algorithm.name };
 }
 
-export async function toPem(
-  certificate: X509Certificate,
-  privateKey: CryptoKey,
-): Promise<{ certificate: string; key: string }> {
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', privateKey)).toString('base64');
-  const lines = pkcs8.replace(/.{64}(?=.)/g, '$&\n');
-  return {
-    certificate: `${certificate.toString('pem')}\n`,
-    key: `-----BEGIN PRIVATE KEY-----\n${lines}\n-----END PRIVATE KEY-----\n`,
-  };
+export async function exportKey(key: CryptoKey): Promise<string> {
+  return pem('PRIVATE KEY', await crypto.subtle.exportKey('pkcs8', key));
+}
+
+/** DER as text (RFC 7468). */
+export function pem(label: string, der: ArrayBuffer): string {
+  const lines = Buffer.from(der)
+    .toString('base64')
+    .replace(/.{64}(?=.)/g, '$&\n');
+  return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
 }
