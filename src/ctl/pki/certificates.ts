@@ -50,8 +50,8 @@ export async function createAuthority(name: string, options: IssueOptions = {}):
     keys,
     serialNumber: randomSerial(),
     signingAlgorithm: signingAlgorithm(keys.privateKey),
-    notBefore: options.notBefore ?? new Date(Date.now() - HOUR),
-    notAfter: options.notAfter ?? new Date(Date.now() + 10 * YEAR),
+    notBefore: wholeSeconds(options.notBefore ?? new Date(Date.now() - HOUR)),
+    notAfter: wholeSeconds(options.notAfter ?? new Date(Date.now() + 10 * YEAR)),
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -99,13 +99,13 @@ export async function createCrl(
 ): Promise<string> {
   const issuer = new x509.X509Certificate(authority.certificate);
   const signingKey = await importKey(authority.key);
-  const thisUpdate = options.thisUpdate ?? new Date();
+  const thisUpdate = wholeSeconds(options.thisUpdate ?? new Date());
   const dates = new Map(options.previous ? revocations(options.previous) : []);
   for (const serial of revoked.map(serialNumber)) if (!dates.has(serial)) dates.set(serial, thisUpdate);
   const list = await x509.X509CrlGenerator.create({
     issuer: issuer.subjectName.toJSON(),
     thisUpdate,
-    nextUpdate: options.nextUpdate ?? new Date(thisUpdate.getTime() + 10 * YEAR),
+    nextUpdate: wholeSeconds(options.nextUpdate ?? new Date(thisUpdate.getTime() + 10 * YEAR)),
     signingAlgorithm: signingAlgorithm(signingKey),
     signingKey,
     // The library writes an empty list of extensions where an entry has none, which DER forbids: hence `invalidity`.
@@ -157,8 +157,10 @@ async function issue(
     signingKey,
     signingAlgorithm: signingAlgorithm(signingKey),
     serialNumber: randomSerial(),
-    notBefore: options.notBefore ?? new Date(Date.now() - HOUR),
-    notAfter: options.notAfter ?? new Date(Math.min(Date.now() + 2 * YEAR, issuer.notAfter.getTime())),
+    notBefore: wholeSeconds(options.notBefore ?? new Date(Date.now() - HOUR)),
+    notAfter: wholeSeconds(
+      options.notAfter ?? new Date(Math.min(Date.now() + 2 * YEAR, issuer.notAfter.getTime())),
+    ),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -196,6 +198,11 @@ function randomSerial(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return Buffer.from(bytes).toString('hex');
+}
+
+/** RFC 5280 allows no fraction of a second (4.1.2.5.2); the library would write one from 2050 on. */
+function wholeSeconds(date: Date): Date {
+  return new Date(Math.floor(date.getTime() / 1000) * 1000);
 }
 
 function derInteger(value: number): Uint8Array<ArrayBuffer> {
