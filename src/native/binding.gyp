@@ -1,0 +1,32 @@
+{
+  "target_defaults": {
+    "cflags": [
+      "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wpointer-arith", "-Wstrict-prototypes",
+      "-Wformat=2", "-Wno-unused-parameter",
+      "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-O2"
+    ],
+    "ldflags": ["-Wl,-z,relro", "-Wl,-z,now"],
+    "variables": { "asan%": 0 },
+    "conditions": [
+      ["asan==1", {
+        "cflags": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1", "-U_FORTIFY_SOURCE"],
+        "ldflags": ["-fsanitize=address,undefined"]
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "ttyspy",
+      "sources": ["addon.c", "descriptor.c", "poll.c", "process.c", "socket.c", "tty.c"],
+      "defines": ["NAPI_VERSION=9", "_GNU_SOURCE"]
+    },
+    {
+      "target_name": "launch",
+      "type": "executable",
+      "sources": ["launch.c"],
+      "defines": ["_GNU_SOURCE"],
+      "cflags": ["-fPIE"],
+      "ldflags": ["-pie"]
+    }
+  ]
+}

@@ -1,0 +1,280 @@
+/*
+ * Reading and writing descriptors that somebody else may share.
+ *
+ * A descriptor handed over by a client shares its file status flags with every copy the client kept. O_NONBLOCK set
+ * here can be cleared there at any time, and then one write(2) to a full terminal would stop the daemon and everybody's
+ * session with it. So a guard thread interrupts a call that lasts too long, and a descriptor that is found blocking
+ * then is refused with EDEADLK.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "addon.h"
+
+#define GUARD_TICK_NS 50000000L
+/* The n_tty line discipline hands out at most 4095 bytes a read; a read much shorter emptied it. */
+#define SHORT_READ 2048
+
+static pthread_t guarded_thread;
+static atomic_int guard_wanted;
+/* Counts calls: odd while one is under way. */
+static atomic_uint call_count;
+static bool guard_runs;
+
+static void interrupted(int signal_number)
+{
+	(void)signal_number;
+}
+
+static void *guard(void *unused)
+{
+	const struct timespec tick = { .tv_nsec = GUARD_TICK_NS };
+	unsigned int seen = 0;
+
+	(void)unused;
+	while (atomic_load(&guard_wanted)) {
+		unsigned int now = atomic_load(&call_count);
+
+		if ((now & 1) && now == seen)
+			pthread_kill(guarded_thread, SIGURG);
+		seen = now;
+		nanosleep(&tick, NULL);
+	}
+	return NULL;
+}
+
+/* guard(on): whether calls from this thread that last longer than two ticks are interrupted. */
+static napi_value js_guard(napi_env env, napi_callback_info info)
+{
+	struct sigaction action = { .sa_handler = interrupted };
+	static pthread_t thread;
+	struct args args;
+	sigset_t all, old;
+	int on, error;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &on))
+		return NULL;
+	atomic_store(&guard_wanted, on);
+	if (!on && guard_runs) {
+		pthread_join(thread, NULL);
+		guard_runs = false;
+	}
+	if (on && !guard_runs) {
+		guarded_thread = pthread_self();
+		sigaction(SIGURG, &action, NULL);
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		error = pthread_create(&thread, NULL, guard, NULL);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		if (error != 0)
+			return throw_errno(env, "pthread_create", error);
+		guard_runs = true;
+	}
+	return make_undefined(env);
+}
+
+/* After EINTR: whether somebody made the descriptor blocking. */
+static bool made_blocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_NONBLOCK);
+}
+
+/*
+ * read(fd, buffer, offset, length): the bytes read, as many as can be had without waiting; 0 at the end;
+ * -1 when it would wait.
+ */
+static napi_value js_read(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	size_t size, total = 0;
+	ssize_t n = -1;
+	uint8_t *data;
+	int fd, error = 0;
+
+	if (!get_args(env, info, 4, &args) || !get_int(env, args.value[0], &fd) ||
+	    !get_bytes(env, args.value[1], args.value[2], args.value[3], &data, &size))
+		return NULL;
+	do {
+		atomic_fetch_add(&call_count, 1);
+		n = read(fd, data + total, size - total);
+		error = errno;
+		atomic_fetch_add(&call_count, 1);
+		if (n > 0)
+			total += (size_t)n;
+		else if (n < 0 && error == EINTR && made_blocking(fd))
+			return throw_errno(env, "read", EDEADLK);
+	} while (total < size && (n >= SHORT_READ || (n < 0 && error == EINTR)));
+	/* What was read before an error or the end is delivered first; the next call meets it again. */
+	if (total > 0 || n == 0)
+		return make_int(env, (int64_t)total);
+	if (error == EAGAIN)
+		return make_int(env, -1);
+	return throw_errno(env, "read", error);
+}
+
+/* write(fd, buffer, offset, length): the bytes written, fewer (or 0) when the rest would have to wait. */
+static napi_value js_write(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	size_t size, total = 0;
+	ssize_t n;
+	uint8_t *data;
+	int fd, error;
+
+	if (!get_args(env, info, 4, &args) || !get_int(env, args.value[0], &fd) ||
+	    !get_bytes(env, args.value[1], args.value[2], args.value[3], &data, &size))
+		return NULL;
+	while (total < size) {
+		atomic_fetch_add(&call_count, 1);
+		n = write(fd, data + total, size - total);
+		error = errno;
+		atomic_fetch_add(&call_count, 1);
+		if (n >= 0)
+			total += (size_t)n;
+		else if (error == EINTR && made_blocking(fd))
+			return throw_errno(env, "write", EDEADLK);
+		else if (error == EAGAIN)
+			break;
+		else if (error != EINTR) {
+			if (total > 0)
+				break;
+			return throw_errno(env, "write", error);
+		}
+	}
+	return make_int(env, (int64_t)total);
+}
+
+/* pwrite(fd, buffer, offset, length, position): all of it; what stands there after an error is undefined. */
+static napi_value js_pwrite(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	size_t size, total = 0;
+	int64_t position;
+	uint8_t *data;
+	int fd;
+
+	if (!get_args(env, info, 5, &args) || !get_int(env, args.value[0], &fd) ||
+	    !get_bytes(env, args.value[1], args.value[2], args.value[3], &data, &size))
+		return NULL;
+	if (napi_get_value_int64(env, args.value[4], &position) != napi_ok || position < 0)
+		return throw_type(env, "not a position");
+	while (total < size) {
+		ssize_t n = pwrite(fd, data + total, size - total, position + (int64_t)total);
+
+		if (n < 0 && errno != EINTR)
+			return throw_errno(env, "pwrite", errno);
+		if (n > 0)
+			total += (size_t)n;
+	}
+	return make_undefined(env);
+}
+
+static napi_value js_close(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	int fd;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	/* Linux has closed it even where it reports an error. */
+	if (close(fd) != 0 && errno == EBADF)
+		return throw_errno(env, "close", EBADF);
+	return make_undefined(env);
+}
+
+/* setNonBlocking(fd, on) */
+static napi_value js_set_non_blocking(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	int fd, on, flags;
+
+	if (!get_args(env, info, 2, &args) || !get_int(env, args.value[0], &fd) || !get_int(env, args.value[1], &on))
+		return NULL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+		return throw_errno(env, "fcntl", errno);
+	return make_undefined(env);
+}
+
+/* accessMode(fd): O_RDONLY, O_WRONLY or O_RDWR; O_PATH descriptors, which can do nothing, are EBADF. */
+static napi_value js_access_mode(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	int fd, flags;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || (flags & O_PATH))
+		return throw_errno(env, "fcntl", flags < 0 ? errno : EBADF);
+	return make_int(env, flags & O_ACCMODE);
+}
+
+static napi_value make_pair(napi_env env, const int fds[2])
+{
+	napi_value result;
+
+	napi_create_array_with_length(env, 2, &result);
+	napi_set_element(env, result, 0, make_int(env, fds[0]));
+	napi_set_element(env, result, 1, make_int(env, fds[1]));
+	return result;
+}
+
+/* pipe(): [read end, write end], close-on-exec */
+static napi_value js_pipe(napi_env env, napi_callback_info info)
+{
+	int fds[2];
+
+	(void)info;
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return throw_errno(env, "pipe2", errno);
+	return make_pair(env, fds);
+}
+
+/* socketPair(): two connected stream sockets, close-on-exec */
+static napi_value js_socket_pair(napi_env env, napi_callback_info info)
+{
+	int fds[2];
+
+	(void)info;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+		return throw_errno(env, "socketpair", errno);
+	return make_pair(env, fds);
+}
+
+/* shutdownWrite(fd): the end of what this side sends on a socket */
+static napi_value js_shutdown_write(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	int fd;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	if (shutdown(fd, SHUT_WR) != 0)
+		return throw_errno(env, "shutdown", errno);
+	return make_undefined(env);
+}
+
+void descriptor_exports(napi_env env, napi_value exports)
+{
+	export_function(env, exports, "guard", js_guard);
+	export_function(env, exports, "read", js_read);
+	export_function(env, exports, "write", js_write);
+	export_function(env, exports, "pwrite", js_pwrite);
+	export_function(env, exports, "close", js_close);
+	export_function(env, exports, "setNonBlocking", js_set_non_blocking);
+	export_function(env, exports, "accessMode", js_access_mode);
+	export_function(env, exports, "pipe", js_pipe);
+	export_function(env, exports, "socketPair", js_socket_pair);
+	export_function(env, exports, "shutdownWrite", js_shutdown_write);
+}

@@ -1,0 +1,283 @@
+/* Unix sockets: connect, listen, accept, who is at the other end, and descriptors sent along with bytes. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "addon.h"
+
+/* Since Linux 6.5; Debian 12's headers do not have it. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+#define MAX_FDS 8
+
+static bool get_address(napi_env env, napi_value value, struct sockaddr_un *address)
+{
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	return get_string(env, value, address->sun_path, sizeof(address->sun_path));
+}
+
+static int unix_socket(int flags)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+}
+
+/*
+ * connect(path, milliseconds): a blocking socket whose every send and receive gives up with EAGAIN after that time.
+ * A full backlog waits no longer than that either.
+ */
+static napi_value js_connect(napi_env env, napi_callback_info info)
+{
+	struct sockaddr_un address;
+	struct timeval limit;
+	struct args args;
+	int fd, milliseconds, error;
+
+	if (!get_args(env, info, 2, &args) || !get_address(env, args.value[0], &address) ||
+	    !get_int(env, args.value[1], &milliseconds))
+		return NULL;
+	limit.tv_sec = milliseconds / 1000;
+	limit.tv_usec = milliseconds % 1000 * 1000;
+	fd = unix_socket(0);
+	if (fd < 0)
+		return throw_errno(env, "socket", errno);
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		error = errno;
+		close(fd);
+		return throw_errno(env, "connect", error);
+	}
+	return make_int(env, fd);
+}
+
+/* listen(path, mode, backlog): a non-blocking listening socket; the path must be free. */
+static napi_value js_listen(napi_env env, napi_callback_info info)
+{
+	struct sockaddr_un address;
+	struct args args;
+	int fd, mode, backlog, error;
+
+	if (!get_args(env, info, 3, &args) || !get_address(env, args.value[0], &address) ||
+	    !get_int(env, args.value[1], &mode) || !get_int(env, args.value[2], &backlog))
+		return NULL;
+	fd = unix_socket(SOCK_NONBLOCK);
+	if (fd < 0)
+		return throw_errno(env, "socket", errno);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		error = errno;
+		close(fd);
+		return throw_errno(env, "bind", error);
+	}
+	if (chmod(address.sun_path, (mode_t)mode) != 0 || listen(fd, backlog) != 0) {
+		error = errno;
+		close(fd);
+		unlink(address.sun_path);
+		return throw_errno(env, "listen", error);
+	}
+	return make_int(env, fd);
+}
+
+/* isListening(fd): whether it is a Unix stream socket that listens */
+static napi_value js_is_listening(napi_env env, napi_callback_info info)
+{
+	int fd, domain = 0, type = 0, listens = 0;
+	socklen_t size = sizeof(int);
+	napi_value result;
+	struct args args;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0)
+		return throw_errno(env, "getsockopt", errno);
+	napi_get_boolean(env, domain == AF_UNIX && type == SOCK_STREAM && listens, &result);
+	return result;
+}
+
+/* accept(fd): a non-blocking connection; -1 when none waits */
+static napi_value js_accept(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	int fd, connection;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	/* ECONNABORTED: the one that waited has gone. Nothing is wrong with the listener. */
+	if (connection < 0 && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
+		return make_int(env, -1);
+	if (connection < 0)
+		return throw_errno(env, "accept4", errno);
+	return make_int(env, connection);
+}
+
+/*
+ * peerCredentials(fd): {pid, uid, gid, pidfd}: who connected, or who called listen(2), from the kernel (unix(7)).
+ * pidfd is -1 where the kernel does not have SO_PEERPIDFD or the process is gone.
+ */
+static napi_value js_peer_credentials(napi_env env, napi_callback_info info)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	napi_value result;
+	struct args args;
+	int fd, pidfd = -1;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		return throw_errno(env, "getsockopt", errno);
+	size = sizeof(pidfd);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0)
+		pidfd = -1;
+	napi_create_object(env, &result);
+	set_member(env, result, "pid", make_int(env, peer.pid));
+	set_member(env, result, "uid", make_int(env, peer.uid));
+	set_member(env, result, "gid", make_int(env, peer.gid));
+	set_member(env, result, "pidfd", make_int(env, pidfd));
+	return result;
+}
+
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+};
+
+/* sendMessage(fd, bytes, fds): all bytes; the descriptors go with the first of them. */
+static napi_value js_send_message(napi_env env, napi_callback_info info)
+{
+	union control control = { 0 };
+	struct msghdr message = { 0 };
+	struct iovec vector;
+	struct args args;
+	size_t size, sent = 0;
+	uint32_t count = 0;
+	uint8_t *data;
+	int fd;
+
+	if (!get_args(env, info, 3, &args) || !get_int(env, args.value[0], &fd) ||
+	    !get_whole(env, args.value[1], &data, &size))
+		return NULL;
+	if (napi_get_array_length(env, args.value[2], &count) != napi_ok || count > MAX_FDS)
+		return throw_type(env, "not an array of at most eight descriptors");
+	if (count > 0) {
+		struct cmsghdr *header = &control.align;
+
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+		for (uint32_t i = 0; i < count; i++) {
+			napi_value value;
+			int passed;
+
+			napi_get_element(env, args.value[2], i, &value);
+			if (!get_int(env, value, &passed))
+				return NULL;
+			memcpy(CMSG_DATA(header) + sizeof(int) * i, &passed, sizeof(int));
+		}
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+	}
+	message.msg_iov = &vector;
+	message.msg_iovlen = 1;
+	while (sent < size) {
+		ssize_t n;
+
+		vector.iov_base = data + sent;
+		vector.iov_len = size - sent;
+		n = sendmsg(fd, &message, MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
+			return throw_errno(env, "sendmsg", errno);
+		if (n > 0) {
+			sent += (size_t)n;
+			message.msg_control = NULL;
+			message.msg_controllen = 0;
+		}
+	}
+	return make_undefined(env);
+}
+
+/* Takes the descriptors of a message; more than `most` are all closed and -1 is returned. */
+static int take_fds(struct msghdr *message, int *fds, int most)
+{
+	int count = 0;
+
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+		size_t length;
+
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+			continue;
+		length = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < length && count < MAX_FDS; i++, count++)
+			memcpy(&fds[count], CMSG_DATA(header) + sizeof(int) * i, sizeof(int));
+	}
+	if (count <= most && !(message->msg_flags & MSG_CTRUNC))
+		return count;
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+	return -1;
+}
+
+/*
+ * receiveMessage(fd, buffer, offset, length, most): {length, fds}: bytes (0 at the end, -1 when none wait) and the
+ * descriptors that came with them, close-on-exec. More descriptors than `most`: EMSGSIZE, and all are closed.
+ */
+static napi_value js_receive_message(napi_env env, napi_callback_info info)
+{
+	union control control;
+	struct msghdr message = { 0 };
+	struct iovec vector;
+	napi_value result, array;
+	struct args args;
+	int fd, most, count, fds[MAX_FDS];
+	size_t size;
+	ssize_t n;
+	uint8_t *data;
+
+	if (!get_args(env, info, 5, &args) || !get_int(env, args.value[0], &fd) ||
+	    !get_bytes(env, args.value[1], args.value[2], args.value[3], &data, &size) ||
+	    !get_int(env, args.value[4], &most))
+		return NULL;
+	vector.iov_base = data;
+	vector.iov_len = size;
+	message.msg_iov = &vector;
+	message.msg_iovlen = 1;
+	message.msg_control = control.bytes;
+	message.msg_controllen = sizeof(control.bytes);
+	do
+		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN)
+		return throw_errno(env, "recvmsg", errno);
+	count = n < 0 ? 0 : take_fds(&message, fds, most);
+	if (count < 0)
+		return throw_errno(env, "recvmsg", EMSGSIZE);
+	napi_create_array_with_length(env, (size_t)count, &array);
+	for (int i = 0; i < count; i++)
+		napi_set_element(env, array, (uint32_t)i, make_int(env, fds[i]));
+	napi_create_object(env, &result);
+	set_member(env, result, "length", make_int(env, n));
+	set_member(env, result, "fds", array);
+	return result;
+}
+
+void socket_exports(napi_env env, napi_value exports)
+{
+	export_function(env, exports, "connect", js_connect);
+	export_function(env, exports, "listen", js_listen);
+	export_function(env, exports, "isListening", js_is_listening);
+	export_function(env, exports, "accept", js_accept);
+	export_function(env, exports, "peerCredentials", js_peer_credentials);
+	export_function(env, exports, "sendMessage", js_send_message);
+	export_function(env, exports, "receiveMessage", js_receive_message);
+}

@@ -1,0 +1,92 @@
+/** The addon (src/native), typed. Only os/ imports this file. */
+import { createRequire } from 'node:module';
+
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Process descriptor of the peer, the caller's to close; -1 where the kernel has no SO_PEERPIDFD (before 6.5). */
+  readonly pidfd: number;
+}
+
+/** A descriptor watched by the event loop. */
+export interface Poll {
+  /** Waits for READABLE, WRITABLE or both; 0 for none. */
+  start(events: number): void;
+  /** No callback afterwards. The descriptor stays open: closing it, after this, is the caller's. */
+  close(): void;
+}
+
+/**
+ * System calls. Each throws an Error with `code` (such as EBUSY), `errno` and `syscall` when its call fails.
+ * Details of each stand in the C files.
+ */
+export interface Native {
+  readonly READABLE: number;
+  readonly WRITABLE: number;
+  readonly Poll: new (fd: number, callback: (events: number) => void) => Poll;
+
+  guard(on: number): void;
+  read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  pwrite(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): void;
+  close(fd: number): void;
+  setNonBlocking(fd: number, on: number): void;
+  accessMode(fd: number): number;
+  pipe(): [readEnd: number, writeEnd: number];
+  socketPair(): [number, number];
+  shutdownWrite(fd: number): void;
+
+  connect(path: string, milliseconds: number): number;
+  listen(path: string, mode: number, backlog: number): number;
+  isListening(fd: number): boolean;
+  accept(fd: number): number;
+  peerCredentials(fd: number): PeerCredentials;
+  sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[]): void;
+  receiveMessage(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    most: number,
+  ): { readonly length: number; readonly fds: number[] };
+
+  openPty(): [master: number, slave: number];
+  ptyNumber(master: number): number;
+  ttyName(fd: number): string;
+  getTermios(fd: number): Buffer;
+  setTermios(fd: number, settings: Buffer): void;
+  makeRaw(fd: number): void;
+  /** Rows times 65536 plus columns. */
+  getWindowSize(fd: number): number;
+  copyWindowSize(from: number, to: number): void;
+  setExclusive(fd: number): void;
+  unsetExclusive(fd: number): void;
+  releaseControllingTerminal(fd: number): void;
+  setControllingTerminal(fd: number): void;
+
+  setDumpable(on: number): void;
+  ignoreSignal(number: number, on: number): void;
+  sessionId(): number;
+  setsid(): void;
+  exec(
+    path: string,
+    argv: readonly string[],
+    environment: readonly string[],
+    fds: readonly [number, number, number],
+    ignored: bigint,
+    blocked: bigint,
+    nofile: number,
+  ): never;
+  pidfdOpen(pid: number): number;
+  /** As wait(2) gives it, -1 before the process was reaped; throws where the kernel does not tell (before 6.15). */
+  pidfdExitStatus(pidfd: number): number;
+  userIds(): [ruid: number, euid: number, suid: number, rgid: number, egid: number, sgid: number];
+}
+
+export const native = createRequire(import.meta.url)('../native/build/Release/ttyspy.node') as Native;
+
+/** The `code` of a system error, such as EBUSY; undefined for anything else. */
+export function errorCode(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | undefined)?.code;
+}
