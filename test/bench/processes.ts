@@ -1,0 +1,69 @@
+/** What processes cost, from proc(5). */
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** USER_HZ: the unit of times in /proc/PID/stat on every Linux architecture that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** Fields of /proc/PID/stat from the third (state) on; null when the process is gone. */
+function stat(pid: number): string[] | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return null;
+  }
+}
+
+/** CPU seconds that the processes and their children they waited for have used. */
+export function cpuSeconds(pids: readonly number[]): number {
+  let ticks = 0;
+  for (const pid of pids) {
+    // utime, stime, cutime, cstime are fields 14 to 17.
+    for (const field of stat(pid)?.slice(11, 15) ?? []) ticks += Number(field);
+  }
+  return ticks / TICKS_PER_SECOND;
+}
+
+/** Waits until the processes have used no CPU for a fifth of a second, but at most five seconds. */
+export async function quiet(pids: readonly number[]): Promise<void> {
+  let before = cpuSeconds(pids);
+  let still = 0;
+  for (let i = 0; i < 100 && still < 4; i++) {
+    await sleep(50);
+    const after = cpuSeconds(pids);
+    still = after === before ? still + 1 : 0;
+    before = after;
+  }
+}
+
+/** All descendants of the process, itself not among them. */
+export function descendants(root: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const pid of readdirSync('/proc').map(Number)) {
+    const parent = pid > 0 ? stat(pid)?.[1] : undefined;
+    if (parent !== undefined) children.set(Number(parent), [...(children.get(Number(parent)) ?? []), pid]);
+  }
+  const found: number[] = [];
+  for (const queue = [root]; queue.length > 0; ) {
+    const next = children.get(queue.pop() as number) ?? [];
+    found.push(...next);
+    queue.push(...next);
+  }
+  return found;
+}
+
+/** Proportional set size of the processes together, KiB: their own pages, and their share of those they share. */
+export function pss(pids: readonly number[]): number {
+  let total = 0;
+  for (const pid of pids) {
+    try {
+      total += Number(
+        /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1] ?? 0,
+      );
+    } catch {
+      // Gone meanwhile; a process that belongs to the contender and is gone costs nothing.
+    }
+  }
+  return total;
+}
