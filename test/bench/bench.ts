@@ -22,8 +22,8 @@ import { mixedText } from './text.ts';
 import { Ttyspy } from './ttyspy.ts';
 
 const MEASURES = ['bulk', 'echo', 'spawn', 'memory', 'receiver'];
-const FULL = { size: 64 << 20, bulk: 7, echo: 5, keys: 2000, spawn: 31, sessions: [1, 50, 500] };
-const QUICK = { size: 16 << 20, bulk: 3, echo: 2, keys: 500, spawn: 9, sessions: [1, 20, 100] };
+const FULL = { size: 64 << 20, bulk: 7, echo: 12, keys: 500, spawn: 31, sessions: [1, 50, 500] };
+const QUICK = { size: 16 << 20, bulk: 3, echo: 4, keys: 250, spawn: 9, sessions: [1, 20, 100] };
 
 interface Options {
   readonly quick: boolean;
