@@ -58,7 +58,7 @@ bool get_string(napi_env env, napi_value value, char *buffer, size_t size)
 {
 	size_t length;
 
-	if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok) {
+	if (napi_get_value_string_latin1(env, value, NULL, 0, &length) != napi_ok) {
 		throw_type(env, "not a string");
 		return false;
 	}
@@ -66,7 +66,7 @@ bool get_string(napi_env env, napi_value value, char *buffer, size_t size)
 		throw_errno(env, "string", ENAMETOOLONG);
 		return false;
 	}
-	napi_get_value_string_utf8(env, value, buffer, size, &length);
+	napi_get_value_string_latin1(env, value, buffer, size, &length);
 	if (strlen(buffer) != length) {
 		throw_type(env, "NUL in a string");
 		return false;
@@ -110,7 +110,7 @@ static char *copy_string(napi_env env, napi_value value)
 	size_t length;
 	char *text;
 
-	if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok) {
+	if (napi_get_value_string_latin1(env, value, NULL, 0, &length) != napi_ok) {
 		throw_type(env, "not a string");
 		return NULL;
 	}
@@ -119,7 +119,7 @@ static char *copy_string(napi_env env, napi_value value)
 		throw_errno(env, "malloc", ENOMEM);
 		return NULL;
 	}
-	napi_get_value_string_utf8(env, value, text, length + 1, &length);
+	napi_get_value_string_latin1(env, value, text, length + 1, &length);
 	if (strlen(text) != length) {
 		free(text);
 		throw_type(env, "NUL in a string");

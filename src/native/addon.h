@@ -25,11 +25,12 @@ napi_value throw_type(napi_env env, const char *what);
 
 bool get_args(napi_env env, napi_callback_info info, size_t want, struct args *args);
 bool get_int(napi_env env, napi_value value, int *result);
+/* Strings of bytes, latin1: paths and arguments need not be UTF-8. */
 bool get_string(napi_env env, napi_value value, char *buffer, size_t size);
 /* A view of `length` bytes at `offset` of a Uint8Array; refused when it does not lie within. */
 bool get_bytes(napi_env env, napi_value array, napi_value offset, napi_value length, uint8_t **data, size_t *size);
 bool get_whole(napi_env env, napi_value array, uint8_t **data, size_t *size);
-/* A JavaScript array of strings as a NULL-terminated vector, to be given to free_strings. */
+/* An array of such strings as a NULL-terminated vector, to be given to free_strings. */
 char **get_strings(napi_env env, napi_value array);
 void free_strings(char **strings);
 

@@ -95,50 +95,76 @@ static bool get_signals(napi_env env, napi_value value, uint64_t *signals)
 	return false;
 }
 
+/* "NAME=value" sets, "NAME" unsets. */
+static void change_environment(char **changes)
+{
+	for (size_t i = 0; changes[i] != NULL; i++) {
+		char *equals = strchr(changes[i], '=');
+
+		if (equals == NULL) {
+			unsetenv(changes[i]);
+		} else {
+			*equals = '\0';
+			setenv(changes[i], equals + 1, 1);
+		}
+	}
+}
+
+static bool get_three(napi_env env, napi_value array, int fds[3])
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		napi_value value;
+
+		if (napi_get_element(env, array, i, &value) != napi_ok || !get_int(env, value, &fds[i]))
+			return false;
+		/* One below 3 would be overwritten by the dup2 of its neighbour. */
+		if (fds[i] <= 2 && fds[i] != (int)i) {
+			throw_errno(env, "exec", EINVAL);
+			return false;
+		}
+	}
+	return true;
+}
+
 /*
- * exec(path, argv, environment, [stdin, stdout, stderr], ignored, blocked, nofile): becomes the program, with these
- * three descriptors and no other; ignored and blocked are sets of signals (bit N for signal N, bigint), nofile the
- * soft limit of descriptors (-1: as it is). Returns only by throwing; then 0, 1 and 2 are what was given.
+ * exec(path, argv, changes, [stdin, stdout, stderr], ignored, blocked, nofile): becomes the program, with these three
+ * descriptors and no other. path, argv and changes (of the environment) are strings of bytes (latin1): what came from
+ * the user need not be UTF-8 and must arrive as it was. ignored and blocked are sets of signals (bigint, bit N for
+ * signal N), nofile the soft limit of descriptors (-1: as it is). Returns only by throwing; 0, 1 and 2 are then what
+ * was given, and the environment is changed.
  */
 static napi_value js_exec(napi_env env, napi_callback_info info)
 {
-	char path[4096], **argv, **environment;
+	char path[4096], **argv, **changes;
 	uint64_t ignored, blocked;
 	int fds[3], error;
 	struct args args;
 	double nofile;
 
 	if (!get_args(env, info, 7, &args) || !get_string(env, args.value[0], path, sizeof(path)) ||
-	    !get_signals(env, args.value[4], &ignored) || !get_signals(env, args.value[5], &blocked))
+	    !get_three(env, args.value[3], fds) || !get_signals(env, args.value[4], &ignored) ||
+	    !get_signals(env, args.value[5], &blocked))
 		return NULL;
 	if (napi_get_value_double(env, args.value[6], &nofile) != napi_ok)
 		return throw_type(env, "not a limit");
-	for (uint32_t i = 0; i < 3; i++) {
-		napi_value value;
-
-		if (napi_get_element(env, args.value[3], i, &value) != napi_ok || !get_int(env, value, &fds[i]))
-			return NULL;
-		/* One below 3 would be overwritten by the dup2 of its neighbour. */
-		if (fds[i] <= 2 && fds[i] != (int)i)
-			return throw_errno(env, "exec", EINVAL);
-	}
 	if ((argv = get_strings(env, args.value[1])) == NULL)
 		return NULL;
-	if ((environment = get_strings(env, args.value[2])) == NULL) {
+	if ((changes = get_strings(env, args.value[2])) == NULL) {
 		free_strings(argv);
 		return NULL;
 	}
 	for (int i = 0; i < 3; i++)
 		if (fds[i] != i)
 			dup2(fds[i], i);
+	change_environment(changes);
 	/* Marked rather than closed: Node needs its own if execve fails. */
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	restore(ignored, blocked, nofile);
-	execve(path, argv, environment);
+	execv(path, argv);
 	error = errno;
 	signal(SIGPIPE, SIG_IGN);
 	free_strings(argv);
-	free_strings(environment);
+	free_strings(changes);
 	return throw_errno(env, "execve", error);
 }
 

@@ -175,6 +175,17 @@ static napi_value js_release_controlling_terminal(napi_env env, napi_callback_in
 	return int_ioctl(env, info, TIOCNOTTY, "TIOCNOTTY");
 }
 
+/* controllingSession(fd): the session whose controlling terminal it is, from one of its processes; else -1 */
+static napi_value js_controlling_session(napi_env env, napi_callback_info info)
+{
+	struct args args;
+	int fd;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	return make_int(env, tcgetsid(fd));
+}
+
 /* setControllingTerminal(fd): of a session's leader that has none */
 static napi_value js_set_controlling_terminal(napi_env env, napi_callback_info info)
 {
@@ -194,5 +205,6 @@ void tty_exports(napi_env env, napi_value exports)
 	export_function(env, exports, "setExclusive", js_set_exclusive);
 	export_function(env, exports, "unsetExclusive", js_unset_exclusive);
 	export_function(env, exports, "releaseControllingTerminal", js_release_controlling_terminal);
+	export_function(env, exports, "controllingSession", js_controlling_session);
 	export_function(env, exports, "setControllingTerminal", js_set_controlling_terminal);
 }

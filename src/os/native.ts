@@ -1,4 +1,4 @@
-/** The addon (src/native), typed. Only os/ imports this file. */
+/** The addon (src/native), typed. Nothing else loads it. */
 import { createRequire } from 'node:module';
 
 export interface PeerCredentials {
@@ -19,7 +19,8 @@ export interface Poll {
 
 /**
  * System calls. Each throws an Error with `code` (such as EBUSY), `errno` and `syscall` when its call fails.
- * Details of each stand in the C files.
+ * Paths and arguments are strings of bytes (latin1), since what users name need not be UTF-8. Details of each stand in
+ * the C files.
  */
 export interface Native {
   readonly READABLE: number;
@@ -53,6 +54,7 @@ export interface Native {
 
   openPty(): [master: number, slave: number];
   ptyNumber(master: number): number;
+  /** Such as /dev/pts/3. */
   ttyName(fd: number): string;
   getTermios(fd: number): Buffer;
   setTermios(fd: number, settings: Buffer): void;
@@ -63,6 +65,8 @@ export interface Native {
   setExclusive(fd: number): void;
   unsetExclusive(fd: number): void;
   releaseControllingTerminal(fd: number): void;
+  /** Id of the session that this terminal controls, where this process is in it; else -1. */
+  controllingSession(fd: number): number;
   setControllingTerminal(fd: number): void;
 
   setDumpable(on: number): void;
@@ -72,7 +76,7 @@ export interface Native {
   exec(
     path: string,
     argv: readonly string[],
-    environment: readonly string[],
+    changes: readonly string[],
     fds: readonly [number, number, number],
     ignored: bigint,
     blocked: bigint,
