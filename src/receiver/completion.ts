@@ -1,0 +1,33 @@
+/** The end of a session: trailer, digests, and the manifest that says it is complete. */
+import type { SessionEnd } from '../session/metadata.ts';
+import { renameFile, syncDirectory } from './file.ts';
+import { type Manifest, readManifest, writeTemporaryManifest } from './manifest.ts';
+import type { SessionFiles } from './session_files.ts';
+import { timingTrailer } from './timing.ts';
+import { isoTime, transcriptTrailer } from './transcript.ts';
+
+/**
+ * Completes a session, all of it durable when this returns. Until the manifest has its name, a crash leaves the session
+ * as it was at its last commit point.
+ * @param time of the end, microseconds since the start
+ * @param offset bytes of the event stream, the exit event included
+ */
+export async function completeSession(
+  files: SessionFiles,
+  end: SessionEnd,
+  time: number,
+  offset: number,
+): Promise<Manifest> {
+  const path = `${files.path}.json`;
+  const manifest = await readManifest(path);
+  if (!manifest) throw new Error(`${path} is not there any more, or no manifest`);
+  const ended = Date.parse(manifest.started) + Math.floor(time / 1_000);
+  const trailer = transcriptTrailer(ended, end);
+  const lines = timingTrailer(time - files.at.time, trailer.length, time, end.status);
+  const seals = await files.finish(trailer, lines);
+  const complete = { ...manifest, end, ended: isoTime(ended), offset, files: seals };
+  const temporary = await writeTemporaryManifest(path, complete);
+  await renameFile(temporary, path);
+  await syncDirectory(files.directory);
+  return complete;
+}
