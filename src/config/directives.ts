@@ -2,7 +2,7 @@
  * A configuration file as a table of its directives, and what follows from the table: the type of the configuration,
  * the parser with its checks, and the dump.
  */
-import { ConfigError, lex, type Place, type Word } from './lexer.ts';
+import { ConfigError, lex, type Place, quoteWord, type Word } from './lexer.ts';
 import type { ValueKind } from './values.ts';
 
 /** One directive. `T` is what stands in the configuration for it, `V` one value of it in the file. */
@@ -84,7 +84,7 @@ export function dump<T extends Table>(table: T, conf: Conf<T>): string {
     const value: unknown = conf[name];
     if (value === null) continue;
     for (const one of directive.use === 'repeated' ? (value as unknown[]) : [value]) {
-      lines.push(`${name} ${quote(directive.kind.write(one))}\n`);
+      lines.push(`${name} ${quoteWord(directive.kind.write(one))}\n`);
     }
   }
   return lines.join('');
@@ -102,11 +102,6 @@ function readValue(directive: Directive<unknown>, name: Word, words: readonly Wo
     throw new ConfigError(word, `${name.text} is ${JSON.stringify(word.text)}, but must be ${expected}`);
   }
   return value;
-}
-
-function quote(word: string): string {
-  if (word !== '' && !/[\s;#{}"\\]/.test(word)) return word;
-  return `"${word.replace(/["\\]/g, '\\$&')}"`;
 }
 
 function unknown(name: Word, known: readonly string[]): ConfigError {

@@ -77,6 +77,12 @@ export function lex(text: string, file: string): Lexed {
   return { directives, end: place(at) };
 }
 
+/** A word as it must stand in a file to be read as it is. It must not contain control characters. */
+export function quoteWord(word: string): string {
+  if (word !== '' && !/[\s;#{}"\\]/.test(word)) return word;
+  return `"${word.replace(/["\\]/g, '\\$&')}"`;
+}
+
 function lineEnd(text: string, from: number): number {
   let at = from;
   while (at < text.length && text[at] !== '\n' && text[at] !== '\r') at++;
