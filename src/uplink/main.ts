@@ -1,4 +1,5 @@
 /** ttyspy-uplink: brings what is in the spool to the archive, and removes what the archive has. */
+import './small_footprint.ts';
 import type { SecureContext } from 'node:tls';
 import { dumpTtyspyConf, type TtyspyConf } from '../config/ttyspy_conf.ts';
 import { ConfigError, ConfigFileError, loadTtyspyConf } from '../os/config_file.ts';

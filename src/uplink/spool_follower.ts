@@ -12,8 +12,10 @@ import { look, SpooledSession } from './spooled_session.ts';
 
 /** After the first change: what belongs together (an echo and what follows it) goes together. */
 const SETTLE_MS = 15;
-/** Least time between two looks. */
+/** Least time between two looks, and more for each session that had grown: fewer and larger appends under load. */
 const LOOK_MS = 100;
+const LOOK_MS_EACH = 0.5;
+const LOOK_MS_MOST = 300;
 /** This many changes between two looks are a flood. */
 const FLOOD = 64;
 /** How long a flood is waited out before watching again. */
@@ -34,6 +36,8 @@ export class SpoolFollower {
   #timer: NodeJS.Timeout | null = null;
   #due = 0;
   #looked = 0;
+  #pause = LOOK_MS;
+  #grown = 0;
   #scanned = 0;
   #watchAt = 0;
   #modified = 0;
@@ -100,6 +104,7 @@ export class SpoolFollower {
     const now = Date.now();
     this.#looked = now;
     this.#events = 0;
+    this.#grown = 0;
     if (this.#watcher === null && now >= this.#watchAt) {
       // The watch first and the scan after it, so that nothing falls between them.
       this.#watch();
@@ -112,8 +117,9 @@ export class SpoolFollower {
       this.#poll();
     }
     this.#dirty.clear();
+    this.#pause = Math.min(LOOK_MS_MOST, LOOK_MS + LOOK_MS_EACH * this.#grown);
     if (this.#watcher) this.#arm(this.#scanned + SCAN_MS);
-    else this.#arm(now + LOOK_MS);
+    else this.#arm(now + this.#pause);
   }
 
   /** Sizes of what grew lately, and of a part of the rest in turn. */
@@ -161,7 +167,7 @@ export class SpoolFollower {
     this.#events++;
     if (name !== null) this.#dirty.add(name);
     if (this.#events > FLOOD) this.#unwatch(FLOOD_MS);
-    if (this.#events === 1) this.#arm(Math.max(Date.now() + SETTLE_MS, this.#looked + LOOK_MS));
+    if (this.#events === 1) this.#arm(Math.max(Date.now() + SETTLE_MS, this.#looked + this.#pause));
   }
 
   #arm(due: number): void {
@@ -194,6 +200,7 @@ export class SpoolFollower {
         this.#log.warn({ session: session.id }, 'a spool file is gone that was not archived');
       this.forget(session);
     } else if (changed) {
+      this.#grown++;
       if (this.#watcher === null) this.#lately.add(session);
       this.#changed(session);
     }
