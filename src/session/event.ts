@@ -95,6 +95,13 @@ export function decodeResize(bytes: Uint8Array): { rows: number; columns: number
   return { rows: view.getUint16(0), columns: view.getUint16(2) };
 }
 
+const NO_EVENT = Buffer.alloc(0);
+
+/** Time in the header at `at`. */
+function timeAt(data: Buffer, at: number): number {
+  return data.readUInt32BE(at + 4) * 0x1_0000_0000 + data.readUInt32BE(at + 8);
+}
+
 /**
  * Takes an event stream apart, in pieces of any size.
  *
@@ -106,7 +113,9 @@ export class EventDecoder {
   committed = 0;
   /** Whether the exit event was seen. */
   ended = false;
-  #rest: Buffer = Buffer.alloc(0);
+  /** The event that a piece ended in: room for its header, or once that is there, for all of it. */
+  #cut: Buffer = NO_EVENT;
+  #filled = 0;
   #time: number;
 
   /** @param time when decoding goes on in the middle of a stream: that of the last event before, microseconds */
@@ -121,7 +130,7 @@ export class EventDecoder {
 
   /** Bytes that wait for the rest of their event. */
   get pending(): number {
-    return this.#rest.length;
+    return this.#filled;
   }
 
   /**
@@ -131,25 +140,51 @@ export class EventDecoder {
    * @throws EventError at the first byte that cannot be
    */
   *push(piece: Uint8Array): Generator<Event, void, undefined> {
-    let data = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
-    if (this.#rest.length > 0) data = Buffer.concat([this.#rest, data]);
-    let at = 0;
-    while (data.length - at >= EVENT_HEADER) {
-      const kind = data[at] as Kind;
-      const length = data.readUIntBE(at + 1, 3);
-      const time = data.readUInt32BE(at + 4) * 0x1_0000_0000 + data.readUInt32BE(at + 8);
-      this.#check(kind, length, time);
-      if (data.length - at < EVENT_HEADER + length) break;
-      const bytes = data.subarray(at + EVENT_HEADER, at + EVENT_HEADER + length);
-      at += EVENT_HEADER + length;
-      this.committed += EVENT_HEADER + length;
-      this.#time = time;
-      this.ended = kind === Kind.exit;
-      yield { time, kind, bytes };
+    const data = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+    for (let at = 0; at < data.length; ) {
+      if (this.ended) throw new EventError('bytes after exit', this.committed);
+      const size = this.#filled === 0 ? this.#sizeOf(data, at) : 0;
+      if (size > 0 && at + size <= data.length) {
+        yield this.#event(data, at, size);
+        at += size;
+        continue;
+      }
+      at += this.#keep(data, at);
+      if (this.#filled < EVENT_HEADER || this.#filled < this.#cut.length) continue;
+      const event = this.#event(this.#cut, 0, this.#filled);
+      this.#cut = NO_EVENT;
+      this.#filled = 0;
+      yield event;
     }
-    if (this.ended && at < data.length) throw new EventError('bytes after exit', this.committed);
-    // Copied, because the caller may reuse its buffer.
-    this.#rest = Buffer.from(data.subarray(at));
+  }
+
+  /** Size of the event that begins there, 0 when its header is not all there. */
+  #sizeOf(data: Buffer, at: number): number {
+    if (data.length - at < EVENT_HEADER) return 0;
+    const length = data.readUIntBE(at + 1, 3);
+    this.#check(data[at] as number, length, timeAt(data, at));
+    return EVENT_HEADER + length;
+  }
+
+  #event(data: Buffer, at: number, size: number): Event {
+    const kind = data[at] as Kind;
+    this.committed += size;
+    this.#time = timeAt(data, at);
+    this.ended = kind === Kind.exit;
+    return { time: this.#time, kind, bytes: data.subarray(at + EVENT_HEADER, at + size) };
+  }
+
+  /** Copies what belongs to the cut event, because the caller may reuse its buffer. @returns bytes taken */
+  #keep(data: Buffer, at: number): number {
+    if (this.#filled === 0) this.#cut = Buffer.allocUnsafe(EVENT_HEADER);
+    const taken = data.copy(this.#cut, this.#filled, at);
+    this.#filled += taken;
+    if (this.#filled === EVENT_HEADER) {
+      const header = this.#cut;
+      this.#cut = Buffer.allocUnsafe(this.#sizeOf(header, 0));
+      header.copy(this.#cut);
+    }
+    return taken;
   }
 
   #check(kind: number, length: number, time: number): void {
