@@ -64,12 +64,14 @@ async function settle(session: Session, intake: Intake, failure: unknown): Promi
       const { end, time, offset } = intake.exit;
       await completeSession(files, end, time, offset);
       session.sealed = offset;
-      await files.close();
+      files.close();
     } else await files.commit();
   } catch (error) {
-    await files.rollBack().catch(() => {
+    try {
+      files.rollBack();
+    } catch {
       session.broken = true;
-    });
+    }
     throw asRefusal(error);
   }
 }
@@ -94,18 +96,18 @@ class Intake {
 
   /** @throws Refusal for what is no event stream, after the events before it are written */
   async add(pieces: readonly Buffer[]): Promise<void> {
-    const data = this.#unskipped(pieces);
-    if (data.length === 0) return;
     const { files } = this.#session;
     const batch = new Batch(files.at);
     let offset = files.at.offset;
     let failure: unknown = null;
     try {
-      for (const event of this.#decoder.push(data)) {
-        if (event.kind === Kind.exit) this.#setExit(event.bytes, event.time);
-        else {
-          batch.add(event);
-          offset = this.#base + this.#decoder.committed;
+      for (const piece of pieces) {
+        for (const event of this.#decoder.push(this.#unskipped(piece))) {
+          if (event.kind === Kind.exit) this.#setExit(event.bytes, event.time);
+          else {
+            batch.add(event);
+            offset = this.#base + this.#decoder.committed;
+          }
         }
       }
     } catch (error) {
@@ -137,11 +139,11 @@ class Intake {
     this.exit = { end: parseSessionEnd(text), time, offset: this.#base + this.#decoder.committed };
   }
 
-  #unskipped(pieces: readonly Buffer[]): Buffer {
-    const data = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
-    const skipped = Math.min(this.#skip, data.length);
+  #unskipped(piece: Buffer): Buffer {
+    if (this.#skip === 0) return piece;
+    const skipped = Math.min(this.#skip, piece.length);
     this.#skip -= skipped;
-    return skipped > 0 ? data.subarray(skipped) : data;
+    return piece.subarray(skipped);
   }
 }
 

@@ -1,6 +1,7 @@
 /** The end of a session: trailer, digests, and the manifest that says it is complete. */
+import { renameSync } from 'node:fs';
 import type { SessionEnd } from '../session/metadata.ts';
-import { renameFile, syncDirectory } from './file.ts';
+import { syncDirectory } from './file.ts';
 import { type Manifest, readManifest, writeTemporaryManifest } from './manifest.ts';
 import type { SessionFiles } from './session_files.ts';
 import { timingTrailer } from './timing.ts';
@@ -19,7 +20,7 @@ export async function completeSession(
   offset: number,
 ): Promise<Manifest> {
   const path = `${files.path}.json`;
-  const manifest = await readManifest(path);
+  const manifest = readManifest(path);
   if (!manifest) throw new Error(`${path} is not there any more, or no manifest`);
   const ended = Date.parse(manifest.started) + Math.floor(time / 1_000);
   const trailer = transcriptTrailer(ended, end);
@@ -27,7 +28,7 @@ export async function completeSession(
   const seals = await files.finish(trailer, lines);
   const complete = { ...manifest, end, ended: isoTime(ended), offset, files: seals };
   const temporary = await writeTemporaryManifest(path, complete);
-  await renameFile(temporary, path);
+  renameSync(temporary, path);
   await syncDirectory(files.directory);
   return complete;
 }

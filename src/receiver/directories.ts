@@ -1,10 +1,7 @@
 /** The directories of the archive: made one by one, durable, and never through a symbolic link. */
-import { lstatSync, mkdir } from 'node:fs';
+import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { syncDirectory } from './file.ts';
-
-const mkdirAsync = promisify(mkdir);
 
 /** For the service to write, for its group to list. */
 const DIRECTORY_MODE = 0o750;
@@ -22,8 +19,6 @@ export async function makeDirectories(store: string, names: readonly string[]): 
   for (const name of names) {
     const parent = path;
     path = join(parent, name);
-    // Synchronous: these few names are as good as always in the kernel's cache, where a turn of the thread pool
-    // costs ten times the call.
     if (!isDirectory(path) && !making.has(path)) making.set(path, make(path, parent));
     await making.get(path);
   }
@@ -32,7 +27,7 @@ export async function makeDirectories(store: string, names: readonly string[]): 
 
 async function make(path: string, parent: string): Promise<void> {
   try {
-    await mkdirAsync(path, DIRECTORY_MODE);
+    mkdirSync(path, DIRECTORY_MODE);
     await syncDirectory(parent);
   } finally {
     making.delete(path);

@@ -1,16 +1,20 @@
-/** Files of the archive by descriptor: opened so that no link is followed, written whole, made durable. */
+/**
+ * Files of the archive by descriptor: opened so that no link is followed, written whole, made durable.
+ *
+ * What the kernel does in its caches is called synchronously: a turn of the thread pool costs ten times the call. What
+ * waits for the disk, and what moves many bytes, is not.
+ */
 import {
-  close,
+  closeSync,
   constants,
   fdatasync,
   fsync,
-  ftruncate,
-  open,
+  openSync,
   read,
-  readFile,
-  rename,
-  unlink,
+  readFileSync,
+  readSync,
   writev,
+  writevSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
 
@@ -19,59 +23,60 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
 /** Reading and writing, by nobody but the service and its group. */
 const FILE_MODE = 0o640;
 
-const openAsync = promisify(open);
+/** Bytes that are copied in less time than a turn of the thread pool takes. */
+const FEW = 65_536;
+
 const writevAsync = promisify(writev);
 const readAsync = promisify(read);
 
-const readFileAsync = promisify(readFile);
-
-export const closeFile = promisify(close);
 export const syncData = promisify(fdatasync);
 export const syncFile = promisify(fsync);
-export const truncate = promisify(ftruncate);
-export const renameFile = promisify(rename);
-export const removeFile = promisify(unlink);
 
 /** Makes a file that was not there. @throws EEXIST when it was */
-export function createFile(path: string): Promise<number> {
-  return openAsync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE);
+export function createFile(path: string): number {
+  return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE);
 }
 
 /** Opens a file for reading and writing that is there. @throws ELOOP for a symbolic link */
-export function openFile(path: string): Promise<number> {
-  return openAsync(path, O_RDWR | O_NOFOLLOW);
+export function openFile(path: string): number {
+  return openSync(path, O_RDWR | O_NOFOLLOW);
 }
 
 /** Opens a file, or makes it. @throws ELOOP for a symbolic link */
-export function openOrCreateFile(path: string): Promise<number> {
-  return openAsync(path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
+export function openOrCreateFile(path: string): number {
+  return openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
 }
 
 /** Writes all bytes of all pieces at `position`, and says how many they were. */
 export async function writeAll(fd: number, pieces: readonly Uint8Array[], position: number): Promise<number> {
+  let left = pieces.reduce((sum, piece) => sum + piece.length, 0);
   let rest = pieces;
   let at = position;
-  while (rest.length > 0) {
-    const { bytesWritten } = await writevAsync(fd, rest as NodeJS.ArrayBufferView[], at);
-    at += bytesWritten;
-    rest = after(rest, bytesWritten);
+  while (left > 0) {
+    const written =
+      left <= FEW
+        ? writevSync(fd, rest as NodeJS.ArrayBufferView[], at)
+        : (await writevAsync(fd, rest as NodeJS.ArrayBufferView[], at)).bytesWritten;
+    at += written;
+    left -= written;
+    if (left > 0) rest = after(rest, written);
   }
   return at - position;
 }
 
 /** Reads into `buffer` at `position`; 0 at the end of the file. */
 export async function readAt(fd: number, buffer: Buffer, position: number): Promise<number> {
-  const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, position);
-  return bytesRead;
+  if (buffer.length <= FEW) return readSync(fd, buffer, 0, buffer.length, position);
+  return (await readAsync(fd, buffer, 0, buffer.length, position)).bytesRead;
 }
 
 /** A small text file, whole. */
-export async function readText(path: string): Promise<string> {
-  const fd = await openAsync(path, O_RDONLY | O_NOFOLLOW);
+export function readText(path: string): string {
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW);
   try {
-    return await readFileAsync(fd, 'utf8');
+    return readFileSync(fd, 'utf8');
   } finally {
-    await closeFile(fd);
+    closeSync(fd);
   }
 }
 
@@ -82,11 +87,11 @@ export function syncDirectory(path: string): Promise<void> {
 
 /** Makes a file durable that is not open. */
 export async function syncPath(path: string, flags = 0): Promise<void> {
-  const fd = await openAsync(path, O_RDONLY | O_NOFOLLOW | flags);
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | flags);
   try {
     await syncFile(fd);
   } finally {
-    await closeFile(fd);
+    closeSync(fd);
   }
 }
 
@@ -103,10 +108,10 @@ export async function settled<T extends readonly unknown[]>(
 function after(pieces: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
   let index = 0;
   let left = bytes;
-  while (index < pieces.length && left >= (pieces[index] as Uint8Array).length) {
-    left -= (pieces[index] as Uint8Array).length;
+  for (let piece = pieces[0]; piece && left >= piece.length; piece = pieces[index]) {
+    left -= piece.length;
     index++;
   }
-  if (index === pieces.length) return [];
-  return [(pieces[index] as Uint8Array).subarray(left), ...pieces.slice(index + 1)];
+  const cut = pieces[index];
+  return cut ? [cut.subarray(left), ...pieces.slice(index + 1)] : [];
 }

@@ -79,7 +79,7 @@ async function record(archive: Archive, session: Session, body: Body): Promise<E
     await receive(archive, session, body, elapsed);
   } catch (error) {
     failure = error as Error;
-    if (!(failure instanceof BodyCutOff || failure instanceof Refusal)) await session.files.rollBack();
+    if (!(failure instanceof BodyCutOff || failure instanceof Refusal)) session.files.rollBack();
   }
   const reason = failure === null ? 'exit' : 'cut-off';
   await complete(session, reason, Math.max(elapsed(), session.files.at.time));

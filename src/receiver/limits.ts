@@ -46,5 +46,5 @@ export const MAX_DRAIN = 16 * 1_048_576;
 export const MAX_BUFFERED = 64 * 1_048_576;
 
 /** Bytes that one body may gather in memory, and what MAX_BUFFERED leaves it at least. */
-export const BATCH = 524_288;
+export const BATCH = 1_048_576;
 export const SMALLEST_BATCH = 16_384;

@@ -1,6 +1,7 @@
 /** The manifest: what is known of a session, in JSON beside its transcript. */
+import { closeSync, ftruncateSync, rmSync } from 'node:fs';
 import { MetadataError, parseSessionStart, type SessionEnd, type SessionStart } from '../session/metadata.ts';
-import { closeFile, openOrCreateFile, readText, removeFile, syncFile, truncate, writeAll } from './file.ts';
+import { openOrCreateFile, readText, syncFile, writeAll } from './file.ts';
 
 export interface FileSeal {
   /** Bytes. */
@@ -52,9 +53,9 @@ export function metadataOf(manifest: Manifest): SessionStart {
 }
 
 /** @returns null when there is none, or what a crash left of one */
-export async function readManifest(path: string): Promise<Manifest | null> {
+export function readManifest(path: string): Manifest | null {
   try {
-    const text = await readText(path);
+    const text = readText(path);
     return parseSessionStart(text) as Manifest;
   } catch (error) {
     if (error instanceof MetadataError || (error as NodeJS.ErrnoException).code === 'ENOENT') return null;
@@ -71,14 +72,14 @@ export async function writeTemporaryManifest(path: string, manifest: Manifest): 
   const fd = await openOrCreateFile(temporary);
   try {
     // What a crash has left there may be longer.
-    await truncate(fd, 0);
+    ftruncateSync(fd, 0);
     await writeAll(fd, [manifestText(manifest)], 0);
     await syncFile(fd);
   } catch (error) {
-    await removeFile(temporary).catch(() => {});
+    rmSync(temporary, { force: true });
     throw error;
   } finally {
-    await closeFile(fd);
+    closeSync(fd);
   }
   return temporary;
 }

@@ -1,29 +1,17 @@
 /** Opens a session's place in the archive: new, or as an earlier connection, receiver or crash has left it. */
-import { fstat } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDeepStrictEqual, promisify } from 'node:util';
+import { isDeepStrictEqual } from 'node:util';
 import type { SessionStart } from '../session/metadata.ts';
 import { archivePath } from './archive_path.ts';
 import { type CommitPoint, CommitPointSearch } from './commit_point.ts';
 import { makeDirectories } from './directories.ts';
-import {
-  closeFile,
-  createFile,
-  openFile,
-  openOrCreateFile,
-  readAt,
-  removeFile,
-  syncFile,
-  truncate,
-  writeAll,
-} from './file.ts';
+import { createFile, openFile, openOrCreateFile, readAt, syncFile, writeAll } from './file.ts';
 import { type Manifest, manifestText, metadataOf, readManifest } from './manifest.ts';
 import { Refusal } from './refusal.ts';
 import { SessionFiles } from './session_files.ts';
 import { timingHeader } from './timing.ts';
 import { firstLineLength, transcriptHeader } from './transcript.ts';
-
-const fstatAsync = promisify(fstat);
 
 /** Bytes of a timing file read at once. */
 const PIECE = 262_144;
@@ -65,18 +53,18 @@ async function create(
 ): Promise<SessionFiles> {
   const opened: number[] = [];
   try {
-    const transcript = await createFile(path);
+    const transcript = createFile(path);
     opened.push(transcript);
-    const timing = await createFile(`${path}.timing`);
+    const timing = createFile(`${path}.timing`);
     opened.push(timing);
-    const manifest = await createFile(`${path}.json`);
+    const manifest = createFile(`${path}.json`);
     opened.push(manifest);
     await writeAll(manifest, [manifestText({ ...start, certificate })], 0);
-    await closeFile(opened.pop() as number);
+    closeSync(opened.pop() as number);
     const at = await writeBase(transcript, timing, start);
     return new SessionFiles(directory, path, at, { transcript, timing, input: null }, true);
   } catch (error) {
-    await Promise.allSettled(opened.map(fd => closeFile(fd)));
+    for (const fd of opened) closeSync(fd);
     throw error;
   }
 }
@@ -103,25 +91,25 @@ async function recover(
   start: SessionStart,
   certificate: string,
 ): Promise<OpenedSession> {
-  const manifest = await readManifest(`${path}.json`);
+  const manifest = readManifest(`${path}.json`);
   if (manifest && !sameMetadata(manifest, start)) {
     throw new Refusal('other-metadata', 'the session is there with other metadata');
   }
   if (manifest?.files) return sealedSession(directory, path, manifest);
-  const transcript = await openOrCreateFile(path);
+  const transcript = openOrCreateFile(path);
   let timing: number | null = null;
   try {
-    timing = await openOrCreateFile(`${path}.timing`);
+    timing = openOrCreateFile(`${path}.timing`);
     const at = await cutBack(path, transcript, timing, start);
     // None, or a torn one: a crash before the first commit.
     if (!manifest) await writeManifest(`${path}.json`, { ...start, certificate });
-    await removeFile(`${path}.json.new`).catch(() => {});
-    const input = at.input > 0 ? await openFile(`${path}.input`) : null;
+    rmSync(`${path}.json.new`, { force: true });
+    const input = at.input > 0 ? openFile(`${path}.input`) : null;
     const files = new SessionFiles(directory, path, at, { transcript, timing, input }, true);
     return { files, created: false, sealed: null };
   } catch (error) {
-    await closeFile(transcript);
-    if (timing !== null) await closeFile(timing);
+    closeSync(transcript);
+    if (timing !== null) closeSync(timing);
     throw error;
   }
 }
@@ -150,26 +138,26 @@ async function cutBack(
   timing: number,
   start: SessionStart,
 ): Promise<CommitPoint> {
-  const input = await openFile(`${path}.input`).catch(absent);
+  const input = openIfThere(`${path}.input`);
   try {
     const sizes = {
-      transcript: (await fstatAsync(transcript)).size,
-      input: input === null ? 0 : (await fstatAsync(input)).size,
+      transcript: fstatSync(transcript).size,
+      input: input === null ? 0 : fstatSync(input).size,
     };
     const search = new CommitPointSearch(firstLineLength(start), sizes);
     await readThrough(timing, piece => search.push(piece));
-    await truncate(transcript, search.found?.transcript ?? 0);
-    await truncate(timing, search.found?.timing ?? 0);
+    ftruncateSync(transcript, search.found?.transcript ?? 0);
+    ftruncateSync(timing, search.found?.timing ?? 0);
     const at = search.found ?? (await writeBase(transcript, timing, start));
     await syncFile(transcript);
     await syncFile(timing);
     if (input !== null && at.input > 0) {
-      await truncate(input, at.input);
+      ftruncateSync(input, at.input);
       await syncFile(input);
-    } else if (input !== null) await removeFile(`${path}.input`);
+    } else if (input !== null) rmSync(`${path}.input`);
     return at;
   } finally {
-    if (input !== null) await closeFile(input);
+    if (input !== null) closeSync(input);
   }
 }
 
@@ -184,16 +172,20 @@ async function readThrough(fd: number, take: (piece: Buffer) => void): Promise<v
 }
 
 async function writeManifest(path: string, manifest: Manifest): Promise<void> {
-  const fd = await openOrCreateFile(path);
+  const fd = openOrCreateFile(path);
   try {
-    await truncate(fd, 0);
+    ftruncateSync(fd, 0);
     await writeAll(fd, [manifestText(manifest)], 0);
   } finally {
-    await closeFile(fd);
+    closeSync(fd);
   }
 }
 
-function absent(error: NodeJS.ErrnoException): null {
-  if (error.code === 'ENOENT') return null;
-  throw error;
+function openIfThere(path: string): number | null {
+  try {
+    return openFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
 }

@@ -2,21 +2,11 @@
  * The files of one session: transcript, timing, input. Bytes are added at positions that this class keeps, and count
  * from the commit point on. Descriptors are opened when needed and may be closed at any time between two commits.
  */
+import { closeSync, ftruncateSync, rmSync } from 'node:fs';
 import type { Batch } from './batch.ts';
 import type { CommitPoint } from './commit_point.ts';
 import { sealOf } from './digest.ts';
-import {
-  closeFile,
-  createFile,
-  openFile,
-  removeFile,
-  settled,
-  syncData,
-  syncDirectory,
-  syncPath,
-  truncate,
-  writeAll,
-} from './file.ts';
+import { createFile, openFile, settled, syncData, syncDirectory, syncPath, writeAll } from './file.ts';
 import type { FileSeal } from './manifest.ts';
 import { commitLine } from './timing.ts';
 
@@ -79,7 +69,7 @@ export class SessionFiles {
 
   /** Adds a batch to the files' ends. When it throws, call `rollBack`. */
   async write(batch: Batch, offset: number): Promise<void> {
-    const open = await this.#opened();
+    const open = this.#opened();
     this.#dirty = true;
     this.#at.transcript += await writeAll(open.transcript, batch.output, this.#at.transcript);
     this.#at.input += await this.#writeInput(open, batch.input);
@@ -93,7 +83,7 @@ export class SessionFiles {
   /** Makes all that was written durable and moves the commit point. */
   async commit(): Promise<void> {
     if (!this.#dirty) return;
-    const open = await this.#opened();
+    const open = this.#opened();
     this.#lines += commitLine(this.#at.offset);
     await this.#writeLines(open);
     await this.#sync(open);
@@ -107,14 +97,15 @@ export class SessionFiles {
    * @returns sizes and digests of the files, which are durable then
    */
   async finish(trailer: Buffer, lines: string): Promise<{ [file: string]: FileSeal }> {
-    const open = await this.#opened();
+    const open = this.#opened();
     if (this.#dirty) this.#lines += commitLine(this.#at.offset);
     this.#dirty = true;
     this.#at.transcript += await writeAll(open.transcript, [trailer], this.#at.transcript);
     this.#lines += lines;
     await this.#writeLines(open);
-    // The manifest that is there now is about to be replaced.
+    // The manifest that is there now is about to be replaced, and its directory synced then.
     this.#manifestFresh = false;
+    this.#fresh = false;
     const [, transcript, timing, input] = await settled([
       this.#sync(open),
       sealOf(open.transcript, this.#at.transcript),
@@ -125,40 +116,40 @@ export class SessionFiles {
   }
 
   /** Cuts off what is not committed, after an error. */
-  async rollBack(): Promise<void> {
-    const open = await this.#opened();
+  rollBack(): void {
+    const open = this.#opened();
     this.#lines = '';
     this.#at = { ...this.#committed };
-    await truncate(open.transcript, this.#at.transcript);
-    await truncate(open.timing, this.#at.timing);
-    if (open.input !== null && this.#at.input > 0) await truncate(open.input, this.#at.input);
+    ftruncateSync(open.transcript, this.#at.transcript);
+    ftruncateSync(open.timing, this.#at.timing);
+    if (open.input !== null && this.#at.input > 0) ftruncateSync(open.input, this.#at.input);
     else if (open.input !== null) {
-      const input = open.input;
+      const { input } = open;
       open.input = null;
-      await closeFile(input);
-      await removeFile(`${this.path}.input`);
+      closeSync(input);
+      rmSync(`${this.path}.input`);
     }
     this.#dirty = false;
   }
 
-  async close(): Promise<void> {
+  close(): void {
     const open = this.#open;
     this.#open = null;
     if (!open) return;
-    await closeFile(open.transcript);
-    await closeFile(open.timing);
-    if (open.input !== null) await closeFile(open.input);
+    closeSync(open.transcript);
+    closeSync(open.timing);
+    if (open.input !== null) closeSync(open.input);
   }
 
-  async #opened(): Promise<Descriptors> {
-    this.#open ??= await openFiles(this.path, this.#at.input > 0);
+  #opened(): Descriptors {
+    this.#open ??= openFiles(this.path, this.#at.input > 0);
     return this.#open;
   }
 
   async #writeInput(open: Descriptors, pieces: readonly Uint8Array[]): Promise<number> {
     if (pieces.length === 0) return 0;
     if (open.input === null) {
-      open.input = await createFile(`${this.path}.input`);
+      open.input = createFile(`${this.path}.input`);
       this.#fresh = true;
     }
     this.#inputDirty = true;
@@ -186,8 +177,8 @@ export class SessionFiles {
 }
 
 /** Opens the files of a session that is there. */
-export async function openFiles(path: string, hasInput: boolean): Promise<Descriptors> {
-  const transcript = await openFile(path);
-  const timing = await openFile(`${path}.timing`);
-  return { transcript, timing, input: hasInput ? await openFile(`${path}.input`) : null };
+export function openFiles(path: string, hasInput: boolean): Descriptors {
+  const transcript = openFile(path);
+  const timing = openFile(`${path}.timing`);
+  return { transcript, timing, input: hasInput ? openFile(`${path}.input`) : null };
 }

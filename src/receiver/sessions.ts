@@ -37,7 +37,7 @@ export class Sessions {
     while (this.#opening.has(key)) await this.#opening.get(key);
     const known = this.withId(start.id).find(session => session.hostname === start.hostname);
     if (known) {
-      const manifest = await readManifest(`${known.files.path}.json`);
+      const manifest = readManifest(`${known.files.path}.json`);
       if (manifest && !sameMetadata(manifest, start)) {
         throw new Refusal('other-metadata', 'the session is there with other metadata');
       }
@@ -79,7 +79,7 @@ export class Sessions {
     if (left.length > 0) this.#byId.set(session.id, left);
     else this.#byId.delete(session.id);
     this.#size--;
-    void session.exclusive(() => session.files.close()).catch(() => {});
+    void session.exclusive(async () => session.files.close()).catch(() => {});
   }
 
   /** Closes descriptors of sessions that are idle or too many, and forgets those idle for long. */
@@ -92,7 +92,7 @@ export class Sessions {
       const tooMany = open > this.#limits.openSessions;
       if (session.files.isOpen && (idle > this.#limits.descriptorIdleMs || tooMany)) {
         open--;
-        void session.exclusive(() => session.files.close()).catch(() => {});
+        void session.exclusive(async () => session.files.close()).catch(() => {});
       }
       if (idle > this.#limits.sessionIdleMs || session.broken) this.forget(session);
     }
@@ -102,7 +102,7 @@ export class Sessions {
   async close(reason: Error): Promise<void> {
     const all = [...this.#all()];
     for (const session of all) session.interrupt(reason);
-    await Promise.allSettled(all.map(session => session.exclusive(() => session.files.close())));
+    await Promise.allSettled(all.map(session => session.exclusive(async () => session.files.close())));
   }
 
   *#all(): Iterable<Session> {
