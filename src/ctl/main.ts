@@ -23,7 +23,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     load: () => import('./play/command.ts'),
   },
   enroll: {
-    usage: ['enroll [--shell-path FILE] [--root DIR] [--force] USER...'],
+    usage: ['enroll [--shell-path FILE] [--root DIR] [--force] [--unlisted] USER...'],
     about: "Make ttyspy-shell the users' login shell, so that all of their logins are recorded.",
     load: () => import('./enroll/enroll.ts'),
   },

@@ -6,6 +6,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Exit, Failure, fromSystem, printable } from '../failure.ts';
+import { replaceFile } from '../replace_file.ts';
 import type { Identity } from './certificates.ts';
 
 export interface IdentityFiles {
@@ -77,13 +78,7 @@ export class PkiDirectory {
 
   /** In one step, because a receiver may read it at any time. */
   replaceCrl(list: string): void {
-    const temporary = `${this.crl}.new`;
-    try {
-      writeFileSync(temporary, list, { mode: 0o644 });
-      renameSync(temporary, this.crl);
-    } catch (error) {
-      throw fromSystem(error, this.crl);
-    }
+    replaceFile(this.crl, list);
   }
 
   /** Puts a revoked certificate and its key aside, so that the name is free for the next one. */
