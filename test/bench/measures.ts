@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Contender } from './contender.ts';
 import type { Driver } from './driver.ts';
-import { cpuSeconds, descendants, pss, quiet } from './processes.ts';
+import { cpuSeconds, descendants, footprint, pss, quiet } from './processes.ts';
 
 /** Figures of one contender; lists have a value a round. */
 export interface Figures {
@@ -24,7 +24,7 @@ export interface Figures {
   exact: boolean | null;
   /** KiB (PSS) of everything, recorder and sessions, by number of sessions. */
   memory: Record<number, number>;
-  /** KiB (PSS) of the daemons after their start; of those of them on the recorded host, not the archive's. */
+  /** KiB of the daemons after their start, as if alone; of those of them on the recorded host, not the archive's. */
   idle: number | null;
   idleHost: number | null;
 }
@@ -128,8 +128,8 @@ export async function measureMemory(table: Table, driver: Driver, counts: readon
     await contender.start();
     await quiet(contender.daemons());
     await sleep(1000);
-    figures.idle = pss(contender.daemons());
-    figures.idleHost = pss(contender.host());
+    figures.idle = footprint(contender.daemons());
+    figures.idleHost = footprint(contender.host());
     const held = driver.hold(contender);
     for (const count of counts) {
       await held.grow(count);

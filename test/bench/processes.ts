@@ -67,3 +67,38 @@ export function pss(pids: readonly number[]): number {
   }
   return total;
 }
+
+/**
+ * Memory that the processes would take were they alone on the machine, KiB: private pages of each, and of each file
+ * they map once what is resident. (PSS of a daemon falls with every stranger that runs the same Node.)
+ */
+export function footprint(pids: readonly number[]): number {
+  let own = 0;
+  const shared = new Map<string, number>();
+  for (const pid of pids) {
+    for (const mapping of mappings(pid)) {
+      own += mapping.own;
+      shared.set(mapping.file, Math.max(shared.get(mapping.file) ?? 0, mapping.shared));
+    }
+  }
+  return own + [...shared.values()].reduce((sum, size) => sum + size, 0);
+}
+
+/** /proc/PID/smaps: of each mapping the file and offset, and KiB that only this process, and that others too have. */
+function mappings(pid: number): { file: string; own: number; shared: number }[] {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/smaps`, 'latin1');
+  } catch {
+    return [];
+  }
+  return text.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).map(entry => {
+    const [, , offset, device, inode] = entry.split('\n', 1)[0]?.split(/ +/) ?? [];
+    const size = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(entry)?.[1] ?? 0);
+    return {
+      file: `${device} ${inode} ${offset}`,
+      own: size('Private_Clean') + size('Private_Dirty'),
+      shared: size('Shared_Clean') + size('Shared_Dirty'),
+    };
+  });
+}

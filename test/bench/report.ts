@@ -13,11 +13,11 @@ export function machine(): string[] {
       ? (execFileSync(path, [argument], { encoding: 'utf8' }).split('\n')[0] as string)
       : `no ${program}`;
   };
-  const load = loadavg()
-    .map(value => value.toFixed(2))
-    .join(' ');
+  const [load = 0] = loadavg();
+  const busy = load > cpus().length / 4 ? ': not idle, so do not trust the 99th percentiles' : '';
   return [
-    `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, load ${load}`,
+    `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
+    `load before: ${load.toFixed(2)}${busy}`,
     `${version('script', '--version')}; ${version('tlog-rec', '--version')}; ${version('sudo', '-V')}; Node ${process.version}`,
   ];
 }
