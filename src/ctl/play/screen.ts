@@ -25,11 +25,11 @@ export class PlainScreen implements Screen {
 
 /**
  * Ends what a recording may have left on: a sequence that is not complete, rendition, character sets, margins, modes,
- * the alternate screen, a hidden cursor.
+ * the alternate screen, a hidden cursor. Some of these move the cursor, so it goes to a new line at the bottom.
  */
 const RESET =
   '\u0018\u001b\\\u001b[?2026l\u001b[?1049l\u001b[!p\u001b[0m\u001b(B\u000f\u001b[r\u001b[?5l\u001b[?6l\u001b[?7h' +
-  '\u001b[?1l\u001b>\u001b[4l\u001b[20l\u001b[?69l\u001b[0 q\u001b[?25h';
+  '\u001b[?1l\u001b>\u001b[4l\u001b[20l\u001b[?69l\u001b[0 q\u001b[?25h\u001b[999;1H\r\n';
 
 /** Puts the window's name on a stack and takes it back (xterm, and those who follow it). */
 const KEEP_TITLE = '\u001b[22;2t';
@@ -67,7 +67,7 @@ export class TerminalScreen implements Screen {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    process.stdout.write(`${RESET}\r\n${RETURN_TITLE}`);
+    process.stdout.write(`${RESET}${RETURN_TITLE}`);
     this.#raw?.restore();
     process.stdin.destroy();
   }
