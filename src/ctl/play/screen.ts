@@ -67,7 +67,7 @@ export class TerminalScreen implements Screen {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    process.stdout.write(`${RESET}${RETURN_TITLE}`);
+    process.stdout.write(`${this.#filter?.end() ?? ''}${RESET}${RETURN_TITLE}`);
     this.#raw?.restore();
     process.stdin.destroy();
   }

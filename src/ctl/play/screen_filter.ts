@@ -6,17 +6,14 @@
  * Control functions are those of ECMA-48 and xterm's ctlseqs. Pure.
  */
 
-/** Longest beginning of a sequence that is kept until its end comes; a longer one is none that a terminal knows. */
-const LONGEST = 256;
-
 /** Controls that pass: BEL, BS, HT, LF, VT, FF, CR, SO, SI. */
 const OTHER_CONTROLS = /[\u0000-\u0006\u0010-\u001a\u001c-\u001f\u007f-\u009f]/g;
 
-/** CSI, its parameters and intermediates, its final byte. */
-const SEQUENCE = /\u001b\[([ -?]*)([@-~]?)/y;
+/** CSI, its parameters and intermediates, its final byte. A longer one is none that a terminal knows. */
+const SEQUENCE = /\u001b\[([ -?]{0,256})([@-~]?)/y;
 
 /** Other escape sequences: intermediates, final byte. */
-const ESCAPE = /\u001b([ -/]*)([0-~]?)/y;
+const ESCAPE = /\u001b([ -/]{0,16})([0-~]?)/y;
 
 /** How screen and tmux name a window; elsewhere ESC k means nothing, and the rest is text. */
 const WINDOW_NAME = /\u001bk[^\u001b\r\n]{0,256}(\u001b\\)/y;
@@ -70,6 +67,13 @@ export class ScreenFilter {
     return out;
   }
 
+  /** What was kept at the end of the recording, as text, so that nothing is hidden in what never ended. */
+  end(): string {
+    const text = this.#held + this.#decoder.decode();
+    this.#held = '';
+    return this.#plain(text.replaceAll('\u001b', ''));
+  }
+
   #plain(text: string): string {
     const plain = text.replace(OTHER_CONTROLS, '');
     return this.#newline === '\n' ? plain : plain.replace(/\r?\n/g, this.#newline);
@@ -105,7 +109,7 @@ export class ScreenFilter {
   }
 
   #hold(text: string, at: number): number {
-    if (text.length - at <= LONGEST) this.#held = text.slice(at);
+    this.#held = text.slice(at);
     return text.length;
   }
 }
