@@ -12,6 +12,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { outOfPatience } from './calm.ts';
 import { Driver } from './driver.ts';
 import { goals } from './goals.ts';
 import { measureBulk, measureEcho, measureMemory, measureSpawn, noFigures, type Table } from './measures.ts';
@@ -110,6 +111,9 @@ function report(facts: readonly string[], table: Table, { quick, json }: Options
   console.log(
     ['', ...machine(), '', ...comparison(figures, sessions), '', ...verdicts(reachedGoals)].join('\n'),
   );
+  if (outOfPatience()) {
+    console.log('\nThe machine was busy with other things all the time: measure again on an idle one.');
+  }
   if (json !== null) {
     const content = { machine: facts, figures: Object.fromEntries(figures), goals: reachedGoals };
     writeFileSync(json, `${JSON.stringify(content, null, 2)}\n`);

@@ -1,5 +1,6 @@
 /** The measurements. Contenders take turns within each round, so that what disturbs the machine disturbs all of them. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { calm } from './calm.ts';
 import type { Contender } from './contender.ts';
 import type { Driver } from './driver.ts';
 import { cpuSeconds, descendants, footprint, pss, quiet } from './processes.ts';
@@ -52,6 +53,7 @@ async function inTurns(
   for (let round = 0; round <= rounds; round++) {
     for (let i = 0; i < contenders.length; i++) {
       const [contender, figures] = contenders[(i + round) % contenders.length] as [Contender, Figures];
+      await calm();
       await measure(contender, figures, round);
     }
   }

@@ -14,10 +14,9 @@ export function machine(): string[] {
       : `no ${program}`;
   };
   const [load = 0] = loadavg();
-  const busy = load > cpus().length / 4 ? ': not idle, so do not trust the 99th percentiles' : '';
   return [
     `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
-    `load before: ${load.toFixed(2)}${busy}`,
+    `load before: ${load.toFixed(2)}`,
     `${version('script', '--version')}; ${version('tlog-rec', '--version')}; ${version('sudo', '-V')}; Node ${process.version}`,
   ];
 }
