@@ -24,10 +24,11 @@ export async function run(args: readonly string[]): Promise<void> {
       );
     }
   }
-  // All links first: a name that is taken ends it before any user is changed.
-  const links = users.map(({ shell }) => (enrolledAs(shell) === null ? shells.link(shell) : shell));
+  // A name that is taken ends it before anything is changed.
+  const links = users.map(({ shell }) => (enrolledAs(shell) === null ? shells.linkFor(shell) : shell));
   for (const [i, { name, shell }] of users.entries()) {
-    const link = links[i] ?? '';
+    const link = links[i] ?? shell;
+    if (link !== shell) shells.establish(shell, link);
     if (listed) shells.list(link);
     if (link === shell) {
       say(`${printable(name)}: enrolled already (${printable(shell)})`);

@@ -65,23 +65,41 @@ export class Shells {
   }
 
   /**
-   * The link under which a user of `shell` is enrolled; made where it is not there yet.
-   * @throws Failure when a link of this name would start another shell
+   * The link under which a user of `shell` is enrolled; nothing is made yet.
+   * @throws Failure when its name would start another shell, or is taken
    */
-  link(shell: string): string {
-    const name = basename(shell || '/bin/sh');
-    this.list(shell || '/bin/sh');
-    const starts = this.byName(name);
-    if (starts === null || !this.#same(starts, shell || '/bin/sh')) {
+  linkFor(shell: string): string {
+    const own = shell || '/bin/sh';
+    const name = basename(own);
+    const starts = this.byName(name) ?? own;
+    if (!this.#same(starts, own)) {
       throw new Failure(
         Exit.configuration,
-        `${printable(shell)} and ${printable(starts ?? 'nothing')} are both called ${printable(name)}, and ` +
-          `${this.#file} lists the other first; change their order there`,
+        `${printable(own)} and ${printable(starts)} are both called ${printable(name)}, and ${this.#file} lists the ` +
+          'other first; change their order there. No user was changed',
       );
     }
     const link = join(dirname(this.#recorder), `ttyspy-shell-${name}`);
-    this.#makeLink(join(this.#root, link));
+    const there = lstatSync(join(this.#root, link), { throwIfNoEntry: false });
+    if (there && !this.#isOurs(link)) {
+      throw new Failure(
+        Exit.cannotCreate,
+        `${printable(link)} is there and is not a link to ttyspy-shell; remove it. No user was changed`,
+      );
+    }
     return link;
+  }
+
+  /** Makes the link, and what it starts listed, where they are not yet. */
+  establish(shell: string, link: string): void {
+    const own = shell || '/bin/sh';
+    if (this.byName(basename(own)) === null) this.list(own);
+    if (this.#isOurs(link)) return;
+    try {
+      symlinkSync(basename(this.#recorder), join(this.#root, link));
+    } catch (error) {
+      throw fromSystem(error, link);
+    }
   }
 
   /** Adds a shell to shells(5) if it is missing. */
@@ -101,19 +119,11 @@ export class Shells {
     }
   }
 
-  #makeLink(link: string): void {
-    const target = basename(this.#recorder);
+  #isOurs(link: string): boolean {
     try {
-      const there = lstatSync(link, { throwIfNoEntry: false });
-      if (there === undefined) symlinkSync(target, link);
-      else if (!there.isSymbolicLink() || basename(readlinkSync(link)) !== target) {
-        throw new Failure(
-          Exit.cannotCreate,
-          `${printable(link)} is there and is not a link to ${target}; remove it`,
-        );
-      }
-    } catch (error) {
-      throw fromSystem(error, link);
+      return basename(readlinkSync(join(this.#root, link))) === basename(this.#recorder);
+    } catch {
+      return false;
     }
   }
 
