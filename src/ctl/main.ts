@@ -24,7 +24,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   enroll: {
     usage: ['enroll [--shell-path FILE] [--root DIR] [--force] [--unlisted] USER...'],
-    about: "Make ttyspy-shell the users' login shell, so that all of their logins are recorded.",
+    about:
+      "Make ttyspy-shell the users' login shell, so that all of their logins are recorded; their shell starts behind " +
+      'it. --unlisted keeps it out of /etc/shells, so that chsh refuses to change it.',
     load: () => import('./enroll/enroll.ts'),
   },
   unenroll: {
@@ -96,6 +98,8 @@ main(process.argv.slice(2)).catch((error: unknown) => {
   // Our own fault: what the person sees is one line, and where it happened for the report.
   const where = error instanceof Error ? (error.stack?.split('\n')[1]?.trim() ?? '') : '';
   const place = basename(where.replace(/\)$/, ''));
-  process.stderr.write(`ttyspyctl: internal error, please report it: ${String(error)} (${place})\n`);
+  process.stderr.write(
+    `ttyspyctl: internal error, please report it: ${String(error).split('\n')[0]} (${place})\n`,
+  );
   process.exitCode = Exit.software;
 });
