@@ -124,8 +124,13 @@ export function failure(endpoint: Endpoint, line: Line, error: Error): UploadFai
   if (line.used && (code === 'ECONNRESET' || code === 'EPIPE')) {
     return new UploadFailure('stale', 'a kept-alive connection was closed');
   }
-  const scope = line.up && !isTlsError(error) ? 'session' : 'endpoint';
-  return new UploadFailure(scope, `${endpoint.name}: ${describe(error)}`);
+  const tls = isTlsError(error);
+  if (line.up && !tls && endpoint.kind !== 'unknown') {
+    return new UploadFailure('session', `${endpoint.name}: ${describe(error)}`);
+  }
+  // A node:https server closes without an alert when it does not accept the client's certificate.
+  const maybe = line.up && !tls ? '; the receiver may refuse the certificate in cert_path, its log says' : '';
+  return new UploadFailure('endpoint', `${endpoint.name}: ${describe(error)}${maybe}`);
 }
 
 /** Writes the part piece by piece, each when the one before it is on its way: memory is one buffer whatever the speed. */

@@ -6,6 +6,7 @@
  * new watch finds things calm.
  */
 import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs';
+import { basename } from 'node:path';
 import type { Log } from '../os/log.ts';
 import { parseSpoolName } from '../session/spool.ts';
 import { look, SpooledSession } from './spooled_session.ts';
@@ -165,7 +166,9 @@ export class SpoolFollower {
 
   #event(name: string | null): void {
     this.#events++;
-    if (name !== null) this.#dirty.add(name);
+    // The directory's own name is told when it is removed.
+    if (name === null || name === basename(this.#directory)) this.#scanned = 0;
+    else this.#dirty.add(name);
     if (this.#events > FLOOD) this.#unwatch(FLOOD_MS);
     if (this.#events === 1) this.#arm(Math.max(Date.now() + SETTLE_MS, this.#looked + this.#pause));
   }
