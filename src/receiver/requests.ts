@@ -31,10 +31,23 @@ export async function handle(
 ): Promise<void> {
   response.sendDate = false;
   try {
+    requireOneLength(request);
     const { handler, id } = route(request);
     await handler(archive, identityOf(request.socket as TLSSocket), request, response, id);
   } catch (error) {
     fail(archive, request, response, error);
+  }
+}
+
+/**
+ * The parser looks at a body's length only after the header was given to us. A body that could end in two places is
+ * refused before anything is made of its header.
+ */
+function requireOneLength({ headers }: IncomingMessage): void {
+  const encoding = headers['transfer-encoding'];
+  if (encoding === undefined) return;
+  if (encoding.toLowerCase() !== 'chunked' || headers['content-length'] !== undefined) {
+    throw new Refusal('malformed', 'Transfer-Encoding: must be chunked, without Content-Length');
   }
 }
 

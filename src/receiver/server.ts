@@ -17,6 +17,8 @@ export class ArchiveServer {
   readonly #archive: Archive;
   readonly #server: Server;
   readonly #answering = new Set<ServerResponse>();
+  /** Connections whose TLS stands. */
+  readonly #secure = new WeakSet<Duplex>();
   #connections = 0;
 
   constructor(archive: Archive, material: TlsMaterial) {
@@ -30,9 +32,6 @@ export class ArchiveServer {
       response.writeHead(417, { 'Content-Length': 0, Connection: 'close' }).end();
     });
     this.#server.on('secureConnection', (socket: TLSSocket) => this.#connected(socket));
-    this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
-      archive.log.warn({ peer: socket.remoteAddress, code: error.code }, `TLS refused: ${error.message}`);
-    });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) =>
       this.#unparsed(error, socket as TLSSocket),
     );
@@ -84,16 +83,23 @@ export class ArchiveServer {
 
   #connected(socket: TLSSocket): void {
     this.#connections++;
+    this.#secure.add(socket);
     socket.once('close', () => this.#connections--);
   }
 
-  /** Bytes that are no HTTP, or come too slowly. */
+  /** A handshake that failed, bytes that are no HTTP, either of them too slow. */
   #unparsed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
+    const { remoteAddress: peer } = socket;
+    if (!this.#secure.has(socket)) {
+      this.#archive.log.warn({ peer, code: error.code }, `TLS refused: ${error.message}`);
+      socket.destroy();
+      return;
+    }
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
       return;
     }
-    this.#archive.log.warn({ peer: socket.remoteAddress, code: error.code }, `no HTTP: ${error.message}`);
+    this.#archive.log.warn({ peer, code: error.code }, `no HTTP: ${error.message}`);
     const busy = [...this.#answering].some(response => response.socket === socket && response.headersSent);
     if (!busy)
       socket.write(`HTTP/1.1 ${PARSE_STATUS[error.code ?? ''] ?? BAD_REQUEST}\r\nConnection: close\r\n\r\n`);
