@@ -1,5 +1,6 @@
 /* The addon's entry, and the plumbing between JavaScript values and C. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,8 @@ bool get_int(napi_env env, napi_value value, int *result)
 	double number;
 
 	/* napi_get_value_int32 would wrap a number that is too large into another descriptor. */
-	if (napi_get_value_double(env, value, &number) != napi_ok || number != (double)(int)number) {
+	if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= INT_MIN && number <= INT_MAX) ||
+	    number != (double)(int)number) {
 		throw_type(env, "not an integer");
 		return false;
 	}
@@ -105,6 +107,18 @@ bool get_bytes(napi_env env, napi_value array, napi_value offset, napi_value len
 	return true;
 }
 
+bool get_element(napi_env env, napi_value array, uint32_t index, napi_value *element)
+{
+	bool pending = true;
+
+	if (napi_get_element(env, array, index, element) == napi_ok)
+		return true;
+	napi_is_exception_pending(env, &pending);
+	if (!pending)
+		throw_type(env, "not an array");
+	return false;
+}
+
 static char *copy_string(napi_env env, napi_value value)
 {
 	size_t length;
@@ -145,9 +159,7 @@ char **get_strings(napi_env env, napi_value array)
 	for (uint32_t i = 0; i < count; i++) {
 		napi_value value;
 
-		napi_get_element(env, array, i, &value);
-		strings[i] = copy_string(env, value);
-		if (strings[i] == NULL) {
+		if (!get_element(env, array, i, &value) || (strings[i] = copy_string(env, value)) == NULL) {
 			free_strings(strings);
 			return NULL;
 		}

@@ -30,6 +30,7 @@ bool get_string(napi_env env, napi_value value, char *buffer, size_t size);
 /* A view of `length` bytes at `offset` of a Uint8Array; refused when it does not lie within. */
 bool get_bytes(napi_env env, napi_value array, napi_value offset, napi_value length, uint8_t **data, size_t *size);
 bool get_whole(napi_env env, napi_value array, uint8_t **data, size_t *size);
+bool get_element(napi_env env, napi_value array, uint32_t index, napi_value *element);
 /* An array of such strings as a NULL-terminated vector, to be given to free_strings. */
 char **get_strings(napi_env env, napi_value array);
 void free_strings(char **strings);

@@ -112,7 +112,7 @@ static napi_value js_read(napi_env env, napi_callback_info info)
 		if (n > 0)
 			total += (size_t)n;
 		else if (n < 0 && error == EINTR && made_blocking(fd))
-			return throw_errno(env, "read", EDEADLK);
+			error = EDEADLK;
 	} while (total < size && (n >= SHORT_READ || (n < 0 && error == EINTR)));
 	/* What was read before an error or the end is delivered first; the next call meets it again. */
 	if (total > 0 || n == 0)
@@ -139,17 +139,17 @@ static napi_value js_write(napi_env env, napi_callback_info info)
 		n = write(fd, data + total, size - total);
 		error = errno;
 		atomic_fetch_add(&call_count, 1);
-		if (n >= 0)
+		if (n >= 0) {
 			total += (size_t)n;
-		else if (error == EINTR && made_blocking(fd))
-			return throw_errno(env, "write", EDEADLK);
-		else if (error == EAGAIN)
-			break;
-		else if (error != EINTR) {
-			if (total > 0)
-				break;
-			return throw_errno(env, "write", error);
+			continue;
 		}
+		if (error == EINTR && made_blocking(fd))
+			error = EDEADLK;
+		if (error == EINTR)
+			continue;
+		if (error == EAGAIN || total > 0)
+			break;
+		return throw_errno(env, "write", error);
 	}
 	return make_int(env, (int64_t)total);
 }

@@ -82,17 +82,22 @@ static struct poll *unwrap(napi_env env, napi_callback_info info, struct args *a
 
 static napi_value js_new(napi_env env, napi_callback_info info)
 {
-	napi_value this, name;
+	napi_value this, name, target;
 	struct args args = { .count = MAX_ARGS };
+	napi_valuetype type;
 	struct poll *poll;
 	uv_loop_t *loop;
 	int fd, error;
 
 	napi_get_cb_info(env, info, &args.count, args.value, &this, NULL);
+	if (napi_get_new_target(env, info, &target) != napi_ok || target == NULL)
+		return throw_type(env, "a Poll is made with new");
 	if (args.count < 2)
 		return throw_type(env, "too few arguments");
 	if (!get_int(env, args.value[0], &fd))
 		return NULL;
+	if (napi_typeof(env, args.value[1], &type) != napi_ok || type != napi_function)
+		return throw_type(env, "not a function");
 	poll = calloc(1, sizeof(*poll));
 	if (poll == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok) {
 		free(poll);
@@ -106,13 +111,13 @@ static napi_value js_new(napi_env env, napi_callback_info info)
 	poll->handle.data = poll;
 	poll->env = env;
 	napi_create_string_utf8(env, "ttyspy:Poll", NAPI_AUTO_LENGTH, &name);
-	if (napi_create_reference(env, args.value[1], 1, &poll->callback) != napi_ok ||
-	    napi_async_init(env, this, name, &poll->context) != napi_ok) {
-		poll->closing = true;
-		uv_close((uv_handle_t *)&poll->handle, closed);
-		return throw_type(env, "not a function");
+	napi_create_reference(env, args.value[1], 1, &poll->callback);
+	/* Without a resource: with `this` as one, a Poll that nobody closes would never be collected. */
+	napi_async_init(env, NULL, name, &poll->context);
+	if (napi_wrap(env, this, poll, finalize, NULL, NULL) != napi_ok) {
+		poll_close(poll);
+		return throw_type(env, "cannot be a Poll");
 	}
-	napi_wrap(env, this, poll, finalize, NULL, NULL);
 	return this;
 }
 
@@ -122,7 +127,9 @@ static napi_value js_start(napi_env env, napi_callback_info info)
 	struct poll *poll = unwrap(env, info, &args);
 	int events, error;
 
-	if (poll == NULL || args.count < 1 || !get_int(env, args.value[0], &events))
+	if (poll != NULL && args.count < 1)
+		return throw_type(env, "too few arguments");
+	if (poll == NULL || !get_int(env, args.value[0], &events))
 		return NULL;
 	if (poll->closing)
 		return make_undefined(env);

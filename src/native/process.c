@@ -1,5 +1,6 @@
 /* Processes: becoming another program, process descriptors, what may be traced. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -115,11 +116,16 @@ static bool get_three(napi_env env, napi_value array, int fds[3])
 	for (uint32_t i = 0; i < 3; i++) {
 		napi_value value;
 
-		if (napi_get_element(env, array, i, &value) != napi_ok || !get_int(env, value, &fds[i]))
+		if (!get_element(env, array, i, &value) || !get_int(env, value, &fds[i]))
 			return false;
 		/* One below 3 would be overwritten by the dup2 of its neighbour. */
 		if (fds[i] <= 2 && fds[i] != (int)i) {
 			throw_errno(env, "exec", EINVAL);
+			return false;
+		}
+		/* Found out too late, the program would get what was to be kept from it. */
+		if (fcntl(fds[i], F_GETFD) < 0) {
+			throw_errno(env, "exec", errno);
 			return false;
 		}
 	}
@@ -154,7 +160,10 @@ static napi_value js_exec(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	for (int i = 0; i < 3; i++)
-		if (fds[i] != i)
+		/* dup2 of one onto itself would leave it close-on-exec, as Node makes 0, 1 and 2 too. */
+		if (fds[i] == i)
+			fcntl(i, F_SETFD, 0);
+		else
 			dup2(fds[i], i);
 	change_environment(changes);
 	/* Marked rather than closed: Node needs its own if execve fails. */

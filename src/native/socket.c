@@ -170,6 +170,8 @@ static napi_value js_send_message(napi_env env, napi_callback_info info)
 		return NULL;
 	if (napi_get_array_length(env, args.value[2], &count) != napi_ok || count > MAX_FDS)
 		return throw_type(env, "not an array of at most eight descriptors");
+	if (size == 0)
+		return throw_type(env, "no bytes to send");
 	if (count > 0) {
 		struct cmsghdr *header = &control.align;
 
@@ -180,8 +182,7 @@ static napi_value js_send_message(napi_env env, napi_callback_info info)
 			napi_value value;
 			int passed;
 
-			napi_get_element(env, args.value[2], i, &value);
-			if (!get_int(env, value, &passed))
+			if (!get_element(env, args.value[2], i, &value) || !get_int(env, value, &passed))
 				return NULL;
 			memcpy(CMSG_DATA(header) + sizeof(int) * i, &passed, sizeof(int));
 		}
@@ -248,6 +249,8 @@ static napi_value js_receive_message(napi_env env, napi_callback_info info)
 	    !get_bytes(env, args.value[1], args.value[2], args.value[3], &data, &size) ||
 	    !get_int(env, args.value[4], &most))
 		return NULL;
+	if (most < 0)
+		return throw_type(env, "not a number of descriptors");
 	vector.iov_base = data;
 	vector.iov_len = size;
 	message.msg_iov = &vector;

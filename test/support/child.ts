@@ -23,7 +23,7 @@ export interface Outcome {
 export function moduleArgs(code: string): string[] {
   const head = `import { native, errorCode } from ${JSON.stringify(NATIVE)};
 import * as fs from 'node:fs';
-const codeOf = call => { try { call(); return 'ok'; } catch (error) { return error.code; } };
+const codeOf = call => { try { call(); return 'ok'; } catch (error) { return error.code ?? error.name; } };
 `;
   return ['--input-type=module', '-e', head + code];
 }
