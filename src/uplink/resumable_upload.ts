@@ -31,7 +31,7 @@ export class ResumableUploads {
    * @throws UploadFailure
    */
   async step(session: SpooledSession, endpoint: Endpoint): Promise<Step> {
-    if (session.at !== endpoint) return this.#create(session, endpoint);
+    if (session.at !== endpoint || endpoint.kind !== 'resumable') return this.#create(session, endpoint);
     look(this.#directory, session);
     const { committed: from, available } = session;
     const length = Math.min(available - from, this.#most);

@@ -14,13 +14,19 @@ import { UploadFailure } from './failure.ts';
 import { giveBuffer, takeBuffer } from './read_buffers.ts';
 import type { Step } from './resumable_upload.ts';
 import { look, openSpool, readMetadata, type SpooledSession } from './spooled_session.ts';
+import { transcriptHeaders } from './transcript_headers.ts';
 
 /** Bytes of the spool that one step sends: then it is another session's turn. */
 const STEP = 4_194_304;
 
+/** @param began when the request did, milliseconds of Date.now() */
+type Cut = (session: SpooledSession, endpoint: Endpoint, failure: UploadFailure, began: number) => void;
+
 /** A request under way, and the step that waits for it, if any. */
 interface Stream {
   readonly endpoint: Endpoint;
+  /** Milliseconds of Date.now(). */
+  readonly began: number;
   readonly req: ClientRequest;
   readonly decoder: EventDecoder;
   answer: Answer | null;
@@ -30,15 +36,11 @@ interface Stream {
 export class TranscriptStreams {
   readonly #directory: string;
   readonly #log: Log;
-  readonly #cut: (session: SpooledSession, endpoint: Endpoint, failure: UploadFailure) => void;
+  readonly #cut: Cut;
   readonly #streams = new Map<SpooledSession, Stream>();
 
   /** @param cut is told of a stream that broke while nothing was being sent */
-  constructor(
-    directory: string,
-    log: Log,
-    cut: (session: SpooledSession, endpoint: Endpoint, failure: UploadFailure) => void,
-  ) {
+  constructor(directory: string, log: Log, cut: Cut) {
     this.#directory = directory;
     this.#log = log;
     this.#cut = cut;
@@ -56,6 +58,7 @@ export class TranscriptStreams {
       if (first === null) return 'idle';
       stream = this.#open(session, endpoint, first.metadata);
     }
+    session.at = endpoint;
     look(this.#directory, session);
     try {
       await this.#send(session, stream);
@@ -68,6 +71,13 @@ export class TranscriptStreams {
       stream.req.destroy();
       throw error;
     }
+  }
+
+  /** Ends the stream of a session that goes another way now. */
+  drop(session: SpooledSession): void {
+    const stream = this.#streams.get(session);
+    this.#streams.delete(session);
+    stream?.req.destroy();
   }
 
   /** Cuts all streams off. */
@@ -84,7 +94,14 @@ export class TranscriptStreams {
       );
     }
     const { req, line } = open(endpoint, 'POST', endpoint.transcriptPath, headers, endpoint.streams);
-    const stream: Stream = { endpoint, req, decoder: new EventDecoder(), answer: null, wake: null };
+    const stream: Stream = {
+      endpoint,
+      began: Date.now(),
+      req,
+      decoder: new EventDecoder(),
+      answer: null,
+      wake: null,
+    };
     let problem: Error | null = null;
     req.setSocketKeepAlive(true, 60_000);
     req.on('error', error => {
@@ -97,17 +114,19 @@ export class TranscriptStreams {
       });
     });
     req.on('close', () => {
-      if (this.#streams.get(session) === stream) this.#streams.delete(session);
+      const ours = this.#streams.get(session) === stream;
+      if (ours) this.#streams.delete(session);
       const cause = problem ?? new Error('the connection ended without an answer');
       const fault = stream.answer === null ? failure(endpoint, line, cause) : null;
+      // Perhaps it was stopped so that a receiver of ours can take its place.
+      if (fault) endpoint.kind = 'unknown';
       if (stream.wake) stream.wake(fault);
-      else if (session.at === endpoint && !(req.writableEnded && fault === null)) {
-        this.#cut(session, endpoint, fault ?? this.#early(stream));
+      else if (ours && session.at === endpoint && !(req.writableEnded && fault === null)) {
+        this.#cut(session, endpoint, fault ?? this.#early(stream), stream.began);
       }
     });
     req.flushHeaders();
     this.#streams.set(session, stream);
-    session.at = endpoint;
     session.committed = 0;
     return stream;
   }
@@ -177,35 +196,4 @@ function terminalOutput(decoder: EventDecoder, piece: Buffer): Buffer {
     throw error;
   }
   return Buffer.concat(output);
-}
-
-/**
- * The headers that an original receiver asks for.
- * @throws UploadFailure for a name that would arrive as another one
- */
-export function transcriptHeaders(metadata: SessionStart): Record<string, string> {
-  const client = headerValue(metadata.claims.ssh_client ?? '');
-  return {
-    'Content-Type': 'application/typescript',
-    'Transfer-Encoding': 'chunked',
-    'X-Hostname': exactly('hostname', metadata.hostname),
-    'X-Username': exactly('username', metadata.username),
-    // An empty one is refused with 499.
-    'X-Gecos': headerValue(metadata.gecos) || '-',
-    ...(client !== '' && { 'X-Ssh-Client': client }),
-  };
-}
-
-function exactly(member: string, name: string): string {
-  const value = headerValue(name);
-  if (value === Buffer.from(name).toString('latin1')) return value;
-  throw new UploadFailure('hopeless', `the ${member} cannot be told to an original receiver as it is`);
-}
-
-/** One line, in UTF-8 (a header is a string of bytes to node:http), at most 1 KiB. CR and LF would smuggle requests. */
-function headerValue(text: string): string {
-  const line = String(text)
-    .replace(/[\u0000-\u001f\u007f]+/g, ' ')
-    .trim();
-  return Buffer.from(line).subarray(0, 1024).toString('latin1').trim();
 }

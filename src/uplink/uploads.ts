@@ -44,8 +44,8 @@ export class Uploads {
     this.#archived = archived;
     this.#log = log;
     this.#resumable = new ResumableUploads(directory);
-    this.#transcripts = new TranscriptStreams(directory, log, (session, endpoint, failure) => {
-      this.#failed(session, endpoint, failure, Date.now());
+    this.#transcripts = new TranscriptStreams(directory, log, (session, endpoint, failure, began) => {
+      this.#failed(session, endpoint, failure, began);
       this.offer(session);
     });
   }
@@ -122,6 +122,7 @@ export class Uploads {
     try {
       const way = endpoint.kind === 'original' ? this.#transcripts : this.#resumable;
       step = await way.step(session, endpoint);
+      if (endpoint.kind === 'resumable') this.#transcripts.drop(session);
       this.#succeeded(session, endpoint);
       if (step === 'complete') this.#remove(session, endpoint);
     } catch (error) {
@@ -181,7 +182,7 @@ export class Uploads {
 
   #endpointFailed(endpoint: Endpoint, failure: UploadFailure, began: number): void {
     // Several requests that fail together are one failure.
-    if (endpoint.failedAt > began) return;
+    if (endpoint.failedAt >= began) return;
     const wait = endpoint.failed(Date.now(), failure.wait);
     if (failure.message === this.#complaint) return;
     this.#complaint = failure.message;
