@@ -109,8 +109,9 @@ process.on('uncaughtException', broken).on('unhandledRejection', broken);
 process.on('SIGXFSZ', () => {});
 
 const service = new ReceiverService(conf, material, log);
-await start(service, listenTarget(conf));
-process.on('SIGHUP', () => service.reload());
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.once(signal, () => void service.stop().then(() => process.exit(0), broken));
-}
+start(service, listenTarget(conf)).then(() => {
+  process.on('SIGHUP', () => service.reload());
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => void service.stop().then(() => process.exit(0), broken));
+  }
+}, broken);

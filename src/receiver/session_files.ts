@@ -94,7 +94,7 @@ export class SessionFiles {
   /**
    * Adds the end, which is no commit point: until the manifest says that the session is complete, a crash takes the
    * end off again, and the client sends its exit event once more.
-   * @returns sizes and digests of the files, which are durable then
+   * @returns sizes and digests of the files, whose bytes are durable then; their names are when the manifest is
    */
   async finish(trailer: Buffer, lines: string): Promise<{ [file: string]: FileSeal }> {
     const open = this.#opened();
@@ -103,11 +103,8 @@ export class SessionFiles {
     this.#at.transcript += await writeAll(open.transcript, [trailer], this.#at.transcript);
     this.#lines += lines;
     await this.#writeLines(open);
-    // The manifest that is there now is about to be replaced, and its directory synced then.
-    this.#manifestFresh = false;
-    this.#fresh = false;
     const [, transcript, timing, input] = await settled([
-      this.#sync(open),
+      this.#syncBytes(open),
       sealOf(open.transcript, this.#at.transcript),
       sealOf(open.timing, this.#at.timing),
       open.input === null ? null : sealOf(open.input, this.#at.input),
@@ -164,15 +161,21 @@ export class SessionFiles {
 
   async #sync(open: Descriptors): Promise<void> {
     await settled([
-      syncData(open.transcript),
-      syncData(open.timing),
-      open.input !== null && this.#inputDirty && syncData(open.input),
+      this.#syncBytes(open),
       this.#manifestFresh && syncPath(`${this.path}.json`),
       this.#fresh && syncDirectory(this.directory),
     ]);
-    this.#inputDirty = false;
     this.#manifestFresh = false;
     this.#fresh = false;
+  }
+
+  async #syncBytes(open: Descriptors): Promise<void> {
+    await settled([
+      syncData(open.transcript),
+      syncData(open.timing),
+      open.input !== null && this.#inputDirty && syncData(open.input),
+    ]);
+    this.#inputDirty = false;
   }
 }
 
