@@ -5,7 +5,7 @@ import { type Launch, readLaunch } from '../os/launch.ts';
 import { errorCode, native } from '../os/native.ts';
 import type { Claims } from '../session/metadata.ts';
 import { connect, ownEntry } from './connection.ts';
-import { EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, NotRecordable, report, tell } from './failure.ts';
+import { EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, NotRecordable, report, tell } from './failure.ts';
 import { become, handOff, howToHandOver } from './handoff.ts';
 import { type Invocation, parseInvocation, UsageError } from './invocation.ts';
 import { chooseProgram, type Program } from './program.ts';
@@ -108,11 +108,8 @@ function becomeOrExit(program: Program, launch: Launch): never {
   }
 }
 
-try {
-  await main();
-} catch (error) {
-  tell((error as Error).message);
-  const usage = error instanceof UsageError;
-  await report('err', `session of uid ${process.getuid?.()} refused: ${(error as Error).message}`);
-  process.exitCode = usage ? EX_USAGE : error instanceof NotRecordable ? EX_NOPERM : EX_CONFIG;
-}
+main().catch(async (error: Error) => {
+  tell(error.message);
+  await report('err', `session of uid ${process.getuid?.()} refused: ${error.message}`);
+  process.exitCode = error instanceof UsageError ? EX_USAGE : EX_CONFIG;
+});

@@ -117,21 +117,38 @@ static void tell_state(void)
 		die("environment", strerror(errno), EX_OSERR);
 }
 
-/* Above this file: ROOT/src/native/build/Release/launch. */
-static void find_root(char root[PATH_MAX])
+static void cut(char *path, int levels)
 {
+	while (levels-- > 0) {
+		char *slash = strrchr(path, '/');
+
+		if (slash == NULL)
+			die(path, "not where it was installed", EX_SOFTWARE);
+		*slash = '\0';
+	}
+}
+
+/*
+ * Where node and the program are. Installed (packaging/bundle.ts), this file stands beside the program's bundle:
+ * ROOT/client/ttyspy, ROOT/client/main.cjs, ROOT/node. In a checkout it is ROOT/src/native/build/Release/launch and
+ * the program ROOT/src/client/main.ts.
+ */
+static void find_program(const char *directory, char node[PATH_MAX + 64], char script[PATH_MAX + 64])
+{
+	char root[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", root, PATH_MAX - 1);
 
 	if (length < 0)
 		die("/proc/self/exe", strerror(errno), EX_OSERR);
 	root[length] = '\0';
-	for (int up = 0; up < 5; up++) {
-		char *slash = strrchr(root, '/');
-
-		if (slash == NULL)
-			die(root, "not where it was built", EX_SOFTWARE);
-		*slash = '\0';
-	}
+	cut(root, 2);
+	snprintf(node, PATH_MAX + 64, "%s/node", root);
+	snprintf(script, PATH_MAX + 64, "%s/%s/main.cjs", root, directory);
+	if (access(script, F_OK) == 0)
+		return;
+	cut(root, 3);
+	snprintf(node, PATH_MAX + 64, "%s/node_modules/" NODE_PACKAGE "/bin/node", root);
+	snprintf(script, PATH_MAX + 64, "%s/src/%s/main.ts", root, directory);
 }
 
 int main(int argc, char **argv)
@@ -139,15 +156,13 @@ int main(int argc, char **argv)
 	const char *called = (const char *)getauxval(AT_EXECFN);
 	const char *name = called && strrchr(called, '/') ? strrchr(called, '/') + 1 : called;
 	const char *directory = name ? directory_of(name) : NULL;
-	char root[PATH_MAX], node[PATH_MAX + 64], script[PATH_MAX + 64];
+	char node[PATH_MAX + 64], script[PATH_MAX + 64];
 	char **arguments;
 	int count = 0;
 
 	if (directory == NULL)
 		die(name ? name : "?", "no program of ttyspy has this name", EX_USAGE);
-	find_root(root);
-	snprintf(node, sizeof(node), "%s/node_modules/" NODE_PACKAGE "/bin/node", root);
-	snprintf(script, sizeof(script), "%s/src/%s/main.ts", root, directory);
+	find_program(directory, node, script);
 	hide_variables(strcmp(directory, "client") == 0);
 	if (strcmp(directory, "client") == 0)
 		tell_state();

@@ -63,5 +63,6 @@ process.on('uncaughtException', error => {
   process.stderr.write(`ttyspy-uplink: internal error: ${error.stack}\n`);
   process.exit(EX_SOFTWARE);
 });
-const { runUplink } = await import('./service.ts');
-runUplink(conf.spool_path, conf.endpoint, files, context, child);
+void import('./service.ts').then(({ runUplink }) =>
+  runUplink(conf.spool_path, conf.endpoint, files, context, child),
+);
