@@ -278,3 +278,36 @@ t.test('a spool that comes later, and again', async t => {
     if (i === 0) await sleep(1500);
   }
 });
+
+t.test('an archive that is full: the next one is used', async t => {
+  const full = await Rig.start(['min_free 1000T']);
+  t.teardown(() => full.end());
+  const both = full.authority.certificate + rig.authority.certificate;
+  full.write('ca.pem', both);
+  await full.stop();
+  await full.run();
+  const endpoints = [full, rig].map(({ port }) => `https://localhost:${port}/`);
+  const uplink = startUplink(t, endpoints, both);
+  await uplink.run();
+  const writer = write(uplink, 1);
+  await uplink.emptied();
+  t.same(archived(writer), writer.seen);
+  t.match(
+    (await uplink.logged('the archive cannot be reached: sessions wait in the spool'))['problem'],
+    /507/,
+  );
+});
+
+t.test('a slow way: a large session does not hold up a small one', async t => {
+  const between = await proxy(t);
+  between.fate = () => ({ bytesPerSecond: 2_000_000 });
+  const uplink = startUplink(t, [`https://localhost:${between.port}/`]);
+  await uplink.run();
+  const large = [write(uplink, 6), write(uplink, 6), write(uplink, 6)];
+  await sleep(300);
+  const small = write(uplink, 0);
+  while (uplink.has(`${small.start.id}.done`)) await sleep(5);
+  t.ok(large.some(({ start }) => uplink.has(`${start.id}.done`)));
+  await uplink.emptied();
+  for (const writer of large) t.same(archived(writer), writer.seen);
+});

@@ -1,4 +1,5 @@
 /** Who the uplink is and whom it believes: the certificates of ttyspy.conf as a TLS context. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 
@@ -18,8 +19,8 @@ const SYSTEM_CA = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-
  * @throws Error with a message for people when a file cannot be read or used
  */
 export function loadIdentity(files: TlsFiles): SecureContext {
-  const ca = files.ca === null ? systemAuthorities() : read('ca_path', files.ca);
-  const cert = files.cert === null ? undefined : read('cert_path', files.cert);
+  const ca = files.ca === null ? systemAuthorities() : readCertificate('ca_path', files.ca);
+  const cert = files.cert === null ? undefined : readCertificate('cert_path', files.cert);
   const key = files.key === null ? undefined : read('key_path', files.key);
   try {
     return createSecureContext({
@@ -33,8 +34,9 @@ export function loadIdentity(files: TlsFiles): SecureContext {
     if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') {
       throw new Error(`key_path ${files.key} is not the key of cert_path ${files.cert}`, { cause: error });
     }
-    const paths = [files.ca, files.cert, files.key].filter(Boolean).join(', ');
-    throw new Error(`${paths}: cannot be used for TLS: ${message}`, { cause: error });
+    throw new Error(`cert_path ${files.cert}, key_path ${files.key}: cannot be used for TLS: ${message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -44,6 +46,19 @@ function read(directive: string, path: string): Buffer {
   } catch (error) {
     throw new Error(`${directive} ${path}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** OpenSSL takes a file without any certificate for an empty list, and says nothing. */
+function readCertificate(directive: string, path: string): Buffer {
+  const pem = read(directive, path);
+  try {
+    new X509Certificate(pem);
+  } catch (error) {
+    throw new Error(`${directive} ${path}: has no certificate in PEM: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  return pem;
 }
 
 function systemAuthorities(): string[] | Buffer {
