@@ -1,10 +1,10 @@
 /**
  * The hand-off: the terminal, or a command's three streams, go to ttyspyd, and this process becomes the program.
- * Nothing of ttyspy stays beside it that the user could stop, trace or walk around.
+ * Nothing of ttyspy stays that the user could walk around: beside a shell on a terminal only what waits for its end.
  */
 import { fstatSync } from 'node:fs';
 import type { Launch } from '../os/launch.ts';
-import { native } from '../os/native.ts';
+import { native, WAITER } from '../os/native.ts';
 import type { Claims } from '../session/metadata.ts';
 import { introduce } from './connection.ts';
 import type { Program } from './program.ts';
@@ -71,7 +71,16 @@ export function handOff(
   claims: Claims,
 ): never {
   const inner = how === 'tty' ? giveTerminal(socket, claims) : giveStreams(socket, claims);
-  return become(program, launch, inner.fds, [`TTYSPY_SESSION=${inner.id}`, ...inner.changes]);
+  const changes = [`TTYSPY_SESSION=${inner.id}`, ...inner.changes];
+  return become(how === 'tty' ? behindWaiter(program) : program, launch, inner.fds, changes);
+}
+
+/**
+ * ttyspy-wait in place of the shell, which becomes its child: on a terminal, whoever waits for this process must not
+ * see it end before ttyspyd has shown what the shell printed last (src/native/wait.c).
+ */
+function behindWaiter(program: Program): Program {
+  return { path: WAITER, argv: ['ttyspy-wait', program.path, ...program.argv], shell: program.shell };
 }
 
 /** Becomes the program; descriptors and environment as given, all else as the launcher found it. */
@@ -107,9 +116,9 @@ function giveTerminal(socket: number, claims: Claims): Inner {
     native.ignoreSignal(SIGHUP, 1);
     native.releaseControllingTerminal(0);
   }
-  native.setControllingTerminal(slave);
   const tty = native.ttyName(slave);
-  return { id, fds: [slave, slave, slave], changes: [`SSH_TTY=${tty}`, `GPG_TTY=${tty}`] };
+  // As ttyspy-wait wants them: the shell's terminal, and what ttyspyd hangs up when all is shown.
+  return { id, fds: [slave, socket, slave], changes: [`SSH_TTY=${tty}`, `GPG_TTY=${tty}`] };
 }
 
 function giveStreams(socket: number, claims: Claims): Inner {

@@ -170,10 +170,8 @@ export class Server {
       { session: id, username, uid: visitor.peer.uid, pid, mode, tty, ssh_client, tty_shared },
       'session started',
     );
-    if (hello.mode !== 'legacy') {
-      answer(visitor.connection, { ok: true, id });
-      visitor.connection.close();
-    }
+    if (hello.mode !== 'legacy') answer(visitor.connection, { ok: true, id });
+    if (hello.mode === 'command') visitor.connection.close();
     session.start();
   }
 
@@ -185,7 +183,7 @@ export class Server {
   ): Session {
     switch (hello.mode) {
       case 'tty':
-        return new TtySession(surroundings, fds[0] as number, fds[1] as number);
+        return new TtySession(surroundings, fds[0] as number, fds[1] as number, connection);
       case 'command':
         return new CommandSession(surroundings, checkStreams(fds), this.#conf.command_capture);
       case 'legacy':

@@ -9,6 +9,7 @@ import { Session, type Surroundings } from './session.ts';
 export class TtySession extends Session {
   readonly #outer: Descriptor;
   readonly #inner: Descriptor;
+  readonly #connection: Descriptor;
   readonly #output: Pump;
   readonly #input: Pump;
   /** The outer terminal as it was, for whoever goes on with it. */
@@ -20,10 +21,12 @@ export class TtySession extends Session {
   /**
    * @param outer the terminal that sshd, login or node-pty made; owned from now on
    * @param inner the master of the pty that the shell is on; likewise
+   * @param connection to the shell's parent, which ends when this is closed; likewise
    * @throws a system error for descriptors that are not what they should be; then both are the caller's
    */
-  constructor(surroundings: Surroundings, outer: number, inner: number) {
+  constructor(surroundings: Surroundings, outer: number, inner: number, connection: Descriptor) {
     super(surroundings);
+    this.#connection = connection;
     this.#settings = native.getTermios(outer);
     this.#size = native.getWindowSize(outer);
     native.makeRaw(outer);
@@ -58,6 +61,8 @@ export class TtySession extends Session {
   override start(): void {
     this.#output.start();
     this.#input.start();
+    // The shell's parent outlives it, unless somebody kills it: then nobody waits for what would still be shown.
+    this.leader.whenExited(() => this.finish('killed'));
   }
 
   /** sshd tells nobody that the window changed: the process that would get SIGWINCH has given its terminal away. */
@@ -99,6 +104,7 @@ export class TtySession extends Session {
       // Hung up: nobody goes on with it.
     }
     this.#outer.close();
+    this.#connection.close();
   }
 
   protected override totals(): Record<string, StreamTotal> {

@@ -27,6 +27,15 @@
       "defines": ["_GNU_SOURCE"],
       "cflags": ["-fPIE"],
       "ldflags": ["-pie"]
+    },
+    {
+      "target_name": "ttyspy-wait",
+      "type": "executable",
+      "sources": ["wait.c"],
+      "cflags": ["-ffreestanding", "-fno-stack-protector", "-fno-pie"],
+      "cflags!": ["-fsanitize=address,undefined", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"],
+      "ldflags": ["-nostdlib", "-nostartfiles", "-static", "-no-pie", "-Wl,--build-id=none"],
+      "ldflags!": ["-fsanitize=address,undefined", "-rdynamic"]
     }
   ]
 }

@@ -1,5 +1,6 @@
 /** The addon (src/native), typed. Nothing else loads it. */
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 
 export interface PeerCredentials {
   readonly pid: number;
@@ -89,6 +90,9 @@ export interface Native {
 }
 
 export const native = createRequire(import.meta.url)('../native/build/Release/ttyspy.node') as Native;
+
+/** Path of ttyspy-wait, the parent of a shell on a terminal (src/native/wait.c). */
+export const WAITER = join(import.meta.dirname, '../native/build/Release/ttyspy-wait');
 
 /** The `code` of a system error, such as EBUSY; undefined for anything else. */
 export function errorCode(error: unknown): string | undefined {
