@@ -1,8 +1,8 @@
 /** The end of a session: trailer, digests, and the manifest that says it is complete. */
 import { renameSync } from 'node:fs';
 import type { SessionEnd } from '../session/metadata.ts';
-import { syncDirectory } from './file.ts';
-import { type Manifest, readManifest, writeTemporaryManifest } from './manifest.ts';
+import { settled, syncDirectory } from './file.ts';
+import { readManifest, writeTemporaryManifest } from './manifest.ts';
 import type { SessionFiles } from './session_files.ts';
 import { timingTrailer } from './timing.ts';
 import { isoTime, transcriptTrailer } from './transcript.ts';
@@ -18,17 +18,23 @@ export async function completeSession(
   end: SessionEnd,
   time: number,
   offset: number,
-): Promise<Manifest> {
+): Promise<void> {
   const path = `${files.path}.json`;
   const manifest = readManifest(path);
   if (!manifest) throw new Error(`${path} is not there any more, or no manifest`);
   const ended = Date.parse(manifest.started) + Math.floor(time / 1_000);
   const trailer = transcriptTrailer(ended, end);
   const lines = timingTrailer(time - files.at.time, trailer.length, time, end.status);
-  const seals = await files.finish(trailer, lines);
-  const complete = { ...manifest, end, ended: isoTime(ended), offset, files: seals };
-  const temporary = await writeTemporaryManifest(path, complete);
+  await files.finish(trailer, lines);
+  // The manifest is written beside the bytes that it speaks of, and gets its name when they are durable.
+  const [temporary] = await settled([
+    files
+      .seals()
+      .then(seals =>
+        writeTemporaryManifest(path, { ...manifest, end, ended: isoTime(ended), offset, files: seals }),
+      ),
+    files.syncBytes(),
+  ]);
   renameSync(temporary, path);
   await syncDirectory(files.directory);
-  return complete;
 }

@@ -7,12 +7,12 @@ import { answer, askForBody } from './answer.ts';
 import type { Archive } from './archive.ts';
 import { Batch } from './batch.ts';
 import { Body, BodyCutOff } from './body.ts';
-import { completeSession } from './completion.ts';
 import { headerText, optionalHeader, requireContentType, singleHeader } from './headers.ts';
 import type { Identity } from './identity.ts';
 import { Refusal } from './refusal.ts';
 import { requireHost } from './resumable.ts';
 import type { Session } from './session.ts';
+import { finishTranscript, noteFinished, noteUnfinished } from './unfinished.ts';
 
 export async function postTranscript(
   archive: Archive,
@@ -26,6 +26,7 @@ export async function postTranscript(
   await archive.space.check();
   // Sessions that last for days, silent for hours: only the kernel can tell that the client is gone.
   request.socket.setKeepAlive(true, archive.limits.idleMs);
+  await noteUnfinished(archive.store, start);
   const { session } = await archive.sessions.open(start, identity.fingerprint);
   const { id, hostname, username } = session;
   archive.log.info({ id, hostname, username, legacy: true }, 'session begins');
@@ -82,7 +83,8 @@ async function record(archive: Archive, session: Session, body: Body): Promise<E
     if (!(failure instanceof BodyCutOff || failure instanceof Refusal)) session.files.rollBack();
   }
   const reason = failure === null ? 'exit' : 'cut-off';
-  await complete(session, reason, Math.max(elapsed(), session.files.at.time));
+  session.sealed = await finishTranscript(session.files, reason, Math.max(elapsed(), session.files.at.time));
+  noteFinished(archive.store, session.id);
   if (failure) {
     const { id, hostname, username } = session;
     archive.log.warn(
@@ -114,16 +116,4 @@ async function receive(archive: Archive, session: Session, body: Body, elapsed: 
     if (size > 0) await files.write(batch, files.at.offset + size);
     if (performance.now() - committed >= legacyCommitMs) await files.commit();
   }
-}
-
-async function complete(session: Session, reason: EndReason, time: number): Promise<void> {
-  const bytes = session.files.at.offset;
-  const output = { bytes, recorded: bytes, sha256: null };
-  await completeSession(
-    session.files,
-    { reason, status: null, signal: null, streams: { output } },
-    time,
-    bytes,
-  );
-  session.sealed = bytes;
 }

@@ -8,6 +8,7 @@ import { ArchiveServer, type ListenTarget } from './server.ts';
 import { Sessions } from './sessions.ts';
 import { Space } from './space.ts';
 import { loadTlsMaterial, stampOf, type TlsMaterial, type TlsPaths } from './tls_material.ts';
+import { finishLeftovers } from './unfinished.ts';
 
 /** How often the files of certificates and revocations are looked at, and sessions swept, milliseconds. */
 const LOOK_MS = 5_000;
@@ -41,6 +42,7 @@ export class ReceiverService {
 
   /** @returns the port */
   async start(target: ListenTarget): Promise<number | null> {
+    await finishLeftovers(this.#archive.store, this.#archive.log);
     const port = await this.#server.listen(target);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
     this.#manager.ready();

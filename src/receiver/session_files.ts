@@ -86,7 +86,7 @@ export class SessionFiles {
     const open = this.#opened();
     this.#lines += commitLine(this.#at.offset);
     await this.#writeLines(open);
-    await this.#sync(open);
+    await this.#sync();
     this.#committed = { ...this.#at };
     this.#dirty = false;
   }
@@ -94,22 +94,36 @@ export class SessionFiles {
   /**
    * Adds the end, which is no commit point: until the manifest says that the session is complete, a crash takes the
    * end off again, and the client sends its exit event once more.
-   * @returns sizes and digests of the files, whose bytes are durable then; their names are when the manifest is
    */
-  async finish(trailer: Buffer, lines: string): Promise<{ [file: string]: FileSeal }> {
+  async finish(trailer: Buffer, lines: string): Promise<void> {
     const open = this.#opened();
     if (this.#dirty) this.#lines += commitLine(this.#at.offset);
     this.#dirty = true;
     this.#at.transcript += await writeAll(open.transcript, [trailer], this.#at.transcript);
     this.#lines += lines;
     await this.#writeLines(open);
-    const [, transcript, timing, input] = await settled([
-      this.#syncBytes(open),
+  }
+
+  /** Sizes and digests of the files. */
+  async seals(): Promise<{ [file: string]: FileSeal }> {
+    const open = this.#opened();
+    const [transcript, timing, input] = await settled([
       sealOf(open.transcript, this.#at.transcript),
       sealOf(open.timing, this.#at.timing),
       open.input === null ? null : sealOf(open.input, this.#at.input),
     ]);
     return input ? { transcript, timing, input } : { transcript, timing };
+  }
+
+  /** Makes the bytes of the files durable, not their names. */
+  async syncBytes(): Promise<void> {
+    const open = this.#opened();
+    await settled([
+      syncData(open.transcript),
+      syncData(open.timing),
+      open.input !== null && this.#inputDirty && syncData(open.input),
+    ]);
+    this.#inputDirty = false;
   }
 
   /** Cuts off what is not committed, after an error. */
@@ -159,23 +173,14 @@ export class SessionFiles {
     this.#at.timing += await writeAll(open.timing, [lines], this.#at.timing);
   }
 
-  async #sync(open: Descriptors): Promise<void> {
+  async #sync(): Promise<void> {
     await settled([
-      this.#syncBytes(open),
+      this.syncBytes(),
       this.#manifestFresh && syncPath(`${this.path}.json`),
       this.#fresh && syncDirectory(this.directory),
     ]);
     this.#manifestFresh = false;
     this.#fresh = false;
-  }
-
-  async #syncBytes(open: Descriptors): Promise<void> {
-    await settled([
-      syncData(open.transcript),
-      syncData(open.timing),
-      open.input !== null && this.#inputDirty && syncData(open.input),
-    ]);
-    this.#inputDirty = false;
   }
 }
 
