@@ -6,7 +6,7 @@
  *     DIRECTORY/node                    the Node.js binary
  *     DIRECTORY/PROGRAM/main.cjs        a program in one file (client, daemon, uplink, receiver, ctl)
  *     DIRECTORY/PROGRAM/NAME            the launcher under each of the program's names
- *     DIRECTORY/native/build/Release    the addon
+ *     DIRECTORY/native/build/Release    the addon, and ttyspy-wait
  *     DIRECTORY/node_modules            the native packages (node-pty, posix, sd-notify) and what they load
  *
  * One file each, because a login waits for its client: resolving and type-stripping the modules of a checkout takes
@@ -50,7 +50,9 @@ if (into === undefined) {
 mkdirSync(join(into, NATIVE), { recursive: true });
 copyFileSync(process.execPath, join(into, 'node'));
 chmodSync(join(into, 'node'), 0o755);
-copyFileSync(join(ROOT, 'src', NATIVE, 'ttyspy.node'), join(into, NATIVE, 'ttyspy.node'));
+for (const file of ['ttyspy.node', 'ttyspy-wait']) {
+  copyFileSync(join(ROOT, 'src', NATIVE, file), join(into, NATIVE, file));
+}
 for (const [name, path] of Object.entries(packageJson.bin)) {
   const directory = dirname(relative('src', path));
   await bundleProgram(into, directory);

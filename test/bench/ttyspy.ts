@@ -23,13 +23,10 @@ import { freePort, untilListening } from './port.ts';
 import { descendants } from './processes.ts';
 import type { Scratch } from './scratch.ts';
 
-const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));
-
-const PROGRAMS = {
-  client: `${SOURCE}client/ttyspy`,
-  daemon: `${SOURCE}daemon/ttyspyd`,
-  receiver: `${SOURCE}receiver/ttyspy-receiver`,
-};
+/** Makes the tree that packages install: what is measured is what an admin gets. */
+const BUNDLE = fileURLToPath(new URL('../../packaging/bundle.ts', import.meta.url));
+/** Built by packaging/setup. */
+const ADDON = fileURLToPath(new URL('../../src/native/build/Release/ttyspy.node', import.meta.url));
 
 /** Longest that the record of one measurement may take to be complete, milliseconds. */
 const SETTLE = 60_000;
@@ -45,17 +42,27 @@ export class Ttyspy implements Contender {
   }
 
   missing(): string | null {
-    const program = Object.values(PROGRAMS).find(file => !existsSync(file));
-    return program ? `${program} is not there; npm run setup builds it` : null;
+    return existsSync(ADDON) ? null : `${ADDON} is not there; npm run setup builds it`;
   }
 
   async start(): Promise<void> {
     const port = await freePort();
+    if (!existsSync(this.#path('installed'))) {
+      execFileSync(process.execPath, [BUNDLE, this.#path('installed')], { stdio: 'inherit' });
+    }
     if (!existsSync(this.#path('bastion.crt'))) await this.#makeCertificates();
     this.#configure(port);
-    this.#receiver = this.#start([PROGRAMS.receiver, '-c', this.#path('receiver.conf')]);
+    this.#receiver = this.#start([
+      this.#path('installed', 'receiver', 'ttyspy-receiver'),
+      '-c',
+      this.#path('receiver.conf'),
+    ]);
     await untilListening(port);
-    this.#daemon = this.#start([PROGRAMS.daemon, '-c', this.#path('ttyspy.conf')]);
+    this.#daemon = this.#start([
+      this.#path('installed', 'daemon', 'ttyspyd'),
+      '-c',
+      this.#path('ttyspy.conf'),
+    ]);
     await this.#untilAccepting();
   }
 
@@ -82,7 +89,7 @@ export class Ttyspy implements Contender {
   }
 
   command(payload: readonly string[]): string[] {
-    return [PROGRAMS.client, '-c', this.#path('ttyspy.conf'), ...payload];
+    return [this.#path('installed', 'client', 'ttyspy'), '-c', this.#path('ttyspy.conf'), ...payload];
   }
 
   around(drive: readonly string[]): string[] {
