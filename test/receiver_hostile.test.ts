@@ -449,7 +449,7 @@ t.test('a newer append ends an older one that hangs', async t => {
   });
   const head = `PATCH /sessions/${start.id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/partial-upload\r\nUpload-Offset: 0\r\nUpload-Complete: ?0\r\nContent-Length: 1000\r\n\r\n`;
   socket.write(Buffer.concat([Buffer.from(head), first]));
-  await sleep(100);
+  await until(() => readFileSync(rig.transcript(start), 'utf8').endsWith('first'));
   const second = output(2, 'second');
   const answer = await rig.append(start.id, 0, Buffer.concat([first, second]));
   t.match(answer, { status: 204, headers: { 'upload-offset': String(first.length + second.length) } });
@@ -622,7 +622,9 @@ t.test('SIGTERM: what came is committed, the client told to come again', async t
   legacy.write(
     `POST /transcript HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n${lines}\r\n5\r\nhello\r\n`,
   );
-  await sleep(300);
+  await until(() => readFileSync(rig.transcript(start), 'utf8').endsWith('abc'));
+  const [path = ''] = await until(() => globSync('stopped/**/transcript_*[a-z2-7]', { cwd: rig.store }));
+  await until(() => readFileSync(join(rig.store, path), 'utf8').endsWith('hello'));
   t.equal(await rig.stop('SIGTERM'), 0);
   t.match(text, /^HTTP\/1\.1 503 [\s\S]*Retry-After: 1\r\n[\s\S]*Upload-Offset: 15\r\n/);
   const [json = ''] = globSync('stopped/**/*.json', { cwd: rig.store });
@@ -673,7 +675,7 @@ t.test('no room: 507, and what is stored stays as it is', async t => {
 });
 
 t.test('slow clients', async t => {
-  const slow = await Rig.start(['header_timeout 500ms', 'idle_timeout 1s', 'max_connections 8']);
+  const slow = await Rig.start(['header_timeout 2s', 'idle_timeout 2s', 'max_connections 8']);
   t.teardown(() => slow.end());
   const ended = async (...bytes: string[]): Promise<string> => {
     const { certificate: cert, key } = slow.client;

@@ -18,10 +18,14 @@ const NAME = '.unfinished';
 export async function noteUnfinished(store: string, start: SessionStart): Promise<void> {
   const directory = join(store, NAME);
   mkdirSync(directory, { recursive: true, mode: 0o750 });
-  const fd = createFile(join(directory, start.id));
+  const path = join(directory, start.id);
+  const fd = createFile(path);
   try {
     await writeAll(fd, [Buffer.from(JSON.stringify(start))], 0);
     await syncFile(fd);
+  } catch (error) {
+    rmSync(path);
+    throw error;
   } finally {
     closeSync(fd);
   }
