@@ -1,11 +1,15 @@
+import '../src/ctl/pki/reflect_metadata.ts';
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import type { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
+import * as x509 from '@peculiar/x509';
 import t, { type Test } from 'tap';
 import { createAuthority, createCrl, issueClient, issueServer } from '../src/ctl/pki/certificates.ts';
 import { parseArguments } from '../src/receiver/arguments.ts';
+import { Identity } from '../src/receiver/identity.ts';
 import { appendHeaders, output, Rig, startOf } from './fixtures/receiver/rig.ts';
 
 const rig = new Rig();
@@ -89,6 +93,26 @@ t.test('TLS: a host that speaks for another, or for a wildcard', async t => {
     200,
     'names of hosts have no case',
   );
+});
+
+t.test('TLS: the common name counts where there is no DNS name, as in certificates made by hand', async t => {
+  const identity = async (...names: x509.JsonGeneralName[]) => {
+    const keys = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, [
+      'sign',
+      'verify',
+    ]);
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      name: 'CN=vm',
+      keys,
+      extensions: names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : [],
+    });
+    return new Identity(new X509Certificate(certificate.toString('pem')));
+  };
+  t.ok((await identity()).names('vm'));
+  t.notOk((await identity()).names('v'));
+  t.ok((await identity({ type: 'email', value: 'a@example.org' })).names('vm'));
+  t.notOk((await identity({ type: 'dns', value: 'other' })).names('vm'));
+  t.notOk((await identity({ type: 'dns', value: '*' }, { type: 'dns', value: '*.vm' })).names('a.vm'));
 });
 
 t.test('TLS: two hosts may use the same id', async t => {
