@@ -1,7 +1,7 @@
 /** The addon under wrong arguments: each call throws, none crashes or does half of something. */
 import t from 'tap';
 import { native } from '../src/os/native.ts';
-import { inChild, resultOf } from './support/child.ts';
+import { inChild, resultOf, SANITIZER } from './support/child.ts';
 
 /** Functions that take nothing; there is nothing wrong to give them. */
 const WITHOUT = ['pipe', 'socketPair', 'openPty', 'sessionId', 'setsid', 'userIds'];
@@ -171,9 +171,10 @@ t.test('a view of memory that is shared or in the middle of something', async t 
 });
 
 t.test('the environment that exec is to make', async t => {
+  const changes = JSON.stringify(['', '=x', 'A==', 'B=1', 'B', 'C', ...Object.keys(SANITIZER)]);
   const { stdout } = inChild(
-    `native.exec('/bin/cat', ['cat', '/proc/self/environ'], ['', '=x', 'A==', 'B=1', 'B', 'C'], [0, 1, 2], 0n, 0n, NaN);`,
-    { env: {} },
+    `native.exec('/bin/cat', ['cat', '/proc/self/environ'], ${changes}, [0, 1, 2], 0n, 0n, NaN);`,
+    { env: SANITIZER },
   );
   t.equal(stdout, 'A==\0');
 });

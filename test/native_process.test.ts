@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { errorCode, native } from '../src/os/native.ts';
 import { isRoot, nobody, self } from './support/account.ts';
-import { beside, ENV, inChild, resultOf } from './support/child.ts';
+import { beside, ENV, inChild, resultOf, SANITIZER } from './support/child.ts';
 import { closesOnExec } from './support/descriptors.ts';
 
 const directory = t.testdir({ 'not-executable': '#!/bin/sh\n' });
@@ -26,10 +26,11 @@ t.test('becomes the program, with its arguments and status', async t => {
 });
 
 t.test('arguments and environment that are not UTF-8', async t => {
-  const changes = String.raw`['BYTES=\xff\xfe=\x80', 'GONE', 'EMPTY=', 'NEW=1']`;
+  const gone = [...Object.keys(SANITIZER), 'GONE'].map(name => `'${name}'`);
+  const changes = String.raw`['BYTES=\xff\xfe=\x80', ${gone}, 'EMPTY=', 'NEW=1']`;
   const { stdout, stderr } = inChild(
     `${exec('/bin/cat', ['\xe9t\xe9', '/proc/self/cmdline', '/proc/self/environ'], { changes })}`,
-    { env: { PATH: '/bin', GONE: 'x', KEPT: 'k', NEW: '0', EMPTY: 'x' } },
+    { env: { ...SANITIZER, PATH: '/bin', GONE: 'x', KEPT: 'k', NEW: '0', EMPTY: 'x' } },
   );
   t.equal(stderr, '');
   const strings = stdout.split('\0');
@@ -60,7 +61,9 @@ t.test('any three descriptors become 0, 1 and 2', async t => {
 });
 
 t.test('signals and limits as they were told', async t => {
-  const status = (more: { [name: string]: string }) => {
+  const status = (own: { [name: string]: string }) => {
+    // A sanitizer that is preloaded catches signals of its own.
+    const more = { ...own, changes: "['LD_PRELOAD']" };
     const { stdout } = inChild(exec('/bin/cat', ['cat', '/proc/self/status', '/proc/self/limits'], more));
     const field = (name: string) => BigInt(`0x${new RegExp(`^${name}:\\s*(\\w+)$`, 'm').exec(stdout)?.[1]}`);
     const files = /^Max open files\s+(\d+)/m.exec(stdout)?.[1];

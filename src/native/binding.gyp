@@ -6,9 +6,9 @@
       "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-O2"
     ],
     "ldflags": ["-Wl,-z,relro", "-Wl,-z,now"],
-    "variables": { "asan%": 0 },
+    "variables": { "sanitize%": 0 },
     "conditions": [
-      ["asan==1", {
+      ["sanitize==1", {
         "cflags": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1", "-U_FORTIFY_SOURCE"],
         "ldflags": ["-fsanitize=address,undefined"]
       }]

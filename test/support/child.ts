@@ -8,6 +8,11 @@ export const ENV: NodeJS.ProcessEnv = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('_TAPJS')),
 );
 
+/** Of these, what a sanitizer needs (test/native/asan), for children that get an environment of their own. */
+export const SANITIZER: NodeJS.ProcessEnv = Object.fromEntries(
+  Object.entries(ENV).filter(([name]) => name === 'LD_PRELOAD' || name.endsWith('SAN_OPTIONS')),
+);
+
 /** Longest a child may take, milliseconds. Nothing here takes a tenth of it. */
 const PATIENCE = 60_000;
 
