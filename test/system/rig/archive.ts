@@ -53,7 +53,10 @@ export class Archive {
     if (fresh.length !== count) throw new Error(`${fresh.length} sessions were recorded, not ${count}`);
     const sessions: Archived[] = [];
     for (const id of fresh) sessions.push(await this.complete(id));
-    return { result, sessions: sessions.toSorted((a, b) => (a.manifest.started < b.manifest.started ? -1 : 1)) };
+    return {
+      result,
+      sessions: sessions.toSorted((a, b) => (a.manifest.started < b.manifest.started ? -1 : 1)),
+    };
   }
 
   /** As recorded, of one session. */

@@ -6,7 +6,19 @@ import { dirname, join } from 'node:path';
 const ROOT = join(import.meta.dirname, '../../..');
 
 /** Programs that the tests drive; packaging/setup --system installs what brings them. */
-const PROGRAMS = ['sshd', 'ssh', 'ssh-keygen', 'sftp', 'scp', 'rsync', 'zsh', 'bash', 'useradd', 'setpriv', 'script'];
+const PROGRAMS = [
+  'sshd',
+  'ssh',
+  'ssh-keygen',
+  'sftp',
+  'scp',
+  'rsync',
+  'zsh',
+  'bash',
+  'useradd',
+  'setpriv',
+  'script',
+];
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** @returns why the tests cannot run here; null when they can */
@@ -15,7 +27,8 @@ export function missing(): string | null {
   if (process.getuid?.() !== 0) return 'needs root: it makes users and runs an sshd';
   const absent = PROGRAMS.filter(program => !find(program));
   if (absent.length > 0) return `needs ${absent.join(', ')}: run packaging/setup --system`;
-  if (!existsSync(join(ROOT, 'src/native/build/Release/launch'))) return 'needs the native build: run npm run setup';
+  if (!existsSync(join(ROOT, 'src/native/build/Release/launch')))
+    return 'needs the native build: run npm run setup';
   return null;
 }
 
@@ -65,5 +78,7 @@ export function reachableCheckout(scratch: string): Checkout {
 function barrierAbove(path: string): string | null {
   const above = path === '/' ? null : barrierAbove(dirname(path));
   if (above !== null) return above;
-  return (statSync(path).mode & 0o005) === 0o005 || (path !== ROOT && statSync(path).mode & 0o001) ? null : path;
+  return (statSync(path).mode & 0o005) === 0o005 || (path !== ROOT && statSync(path).mode & 0o001)
+    ? null
+    : path;
 }

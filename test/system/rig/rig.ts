@@ -66,7 +66,8 @@ export class Rig {
     const rig = new Rig();
     // Also when the test throws, runs into its limit, or is interrupted.
     process.once('exit', () => rig.stop());
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => process.exit(1));
     t.teardown(() => rig.stop());
     await rig.#makeCertificates();
     await rig.startReceiver();
@@ -147,7 +148,11 @@ export class Rig {
     ];
     writeFileSync(this.path('receiver.conf'), lines.join('\n'));
     const account = { uid: idOf('-u', 'nobody'), gid: idOf('-g', 'nobody') };
-    this.#start('receiver', [this.program('receiver/ttyspy-receiver'), '-c', this.path('receiver.conf')], account);
+    this.#start(
+      'receiver',
+      [this.program('receiver/ttyspy-receiver'), '-c', this.path('receiver.conf')],
+      account,
+    );
     await untilListening(this.receiverPort);
   }
 
@@ -155,8 +160,12 @@ export class Rig {
     return this.#stop('receiver', signal);
   }
 
-  /** Starts an sshd on loopback. @returns its port */
-  async sshd(name: string, lines: readonly string[]): Promise<number> {
+  /**
+   * Starts an sshd on loopback.
+   * @param before shell commands that change what it starts with
+   * @returns its port
+   */
+  async sshd(name: string, lines: readonly string[], before = ':'): Promise<number> {
     const port = await freePort();
     mkdirSync('/run/sshd', { recursive: true });
     const config = [
@@ -178,14 +187,23 @@ export class Rig {
       '',
     ];
     writeFileSync(this.path(`${name}.sshd`), config.join('\n'));
-    this.#start(name, ['/usr/sbin/sshd', '-D', '-e', '-f', this.path(`${name}.sshd`)]);
+    this.#start(name, [
+      '/bin/sh',
+      '-c',
+      `${before}; exec /usr/sbin/sshd -D -e -f ${this.path(`${name}.sshd`)}`,
+    ]);
     await untilListening(port);
     return port;
   }
 
   /** Options with which ssh, scp, sftp and rsync reach an sshd of the rig. `portFlag` is scp's and sftp's -P. */
   sshOptions({ port = this.recorded, options = [] }: Omit<Destination, 'user'>, portFlag = '-p'): string[] {
-    const o = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'IdentityAgent=none'];
+    const o = [
+      'StrictHostKeyChecking=no',
+      'UserKnownHostsFile=/dev/null',
+      'LogLevel=ERROR',
+      'IdentityAgent=none',
+    ];
     const common = ['-F', 'none', '-i', this.path('key'), portFlag, String(port)];
     return [...common, ...o.flatMap(option => ['-o', option]), ...options];
   }
@@ -201,7 +219,11 @@ export class Rig {
   }
 
   /** A terminal on which the user logs in; a command may be given. */
-  login(to: Destination, command: readonly string[] = [], size?: { rows: number; columns: number }): Terminal {
+  login(
+    to: Destination,
+    command: readonly string[] = [],
+    size?: { rows: number; columns: number },
+  ): Terminal {
     return new Terminal(this.sshCommand({ ...to, options: ['-tt', ...(to.options ?? [])] }, command), size);
   }
 
@@ -265,7 +287,12 @@ export class Rig {
   #start(name: string, argv: readonly string[], account: { uid?: number; gid?: number } = {}): void {
     const log = openSync(this.path(`${name}.log`), 'a');
     const stdio = ['ignore', log, log] as const;
-    const child = spawn(argv[0] as string, argv.slice(1), { env: ENV, cwd: '/', stdio: [...stdio], ...account });
+    const child = spawn(argv[0] as string, argv.slice(1), {
+      env: ENV,
+      cwd: '/',
+      stdio: [...stdio],
+      ...account,
+    });
     child.on('error', error => t.fail(`${name} does not start: ${error.message}`));
     this.#children.set(name, child);
   }

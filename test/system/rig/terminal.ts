@@ -123,7 +123,7 @@ export class Terminal {
       this.close();
     } else {
       this.#shown.push(buffer.subarray(0, length));
-      this.#text += buffer.latin1Slice(0, length);
+      this.#text += buffer.toString('latin1', 0, length);
     }
     this.#wake();
   }
