@@ -19,8 +19,10 @@ import type { SessionEnd, SessionStart } from '../session/metadata.ts';
 import { parseSpoolName, spoolName } from '../session/spool.ts';
 import { monotonic } from './clock.ts';
 
-/** How often it is looked whether there is room again, and how much the archive has left of the spool. */
+/** How often it is looked whether there is room again, while somebody waits for it. */
 const LOOK_MS = 1_000;
+/** How often otherwise: only the directory tells what the archive has, and reading it takes time from sessions. */
+const SURVEY_MS = 30_000;
 
 /**
  * The one buffer that all sessions read into: nothing stays in it after the turn of the loop that filled it. An
@@ -38,6 +40,8 @@ export class Spool {
   #timer: NodeJS.Timeout | null = null;
   #looking: NodeJS.Timeout | null = null;
   #bytes = 0;
+  /** When the directory was read last, monotonic microseconds. */
+  #looked = 0;
 
   constructor(conf: Pick<TtyspyConf, 'spool_path' | 'spool_limit' | 'spool_sync'>) {
     this.path = conf.spool_path;
@@ -99,11 +103,12 @@ export class Spool {
     this.#timer = null;
     for (const recording of this.#dirty) recording.sync();
     this.#dirty.clear();
-    this.#look();
+    if (this.full || monotonic() - this.#looked > SURVEY_MS * 1000) this.#look();
   }
 
   /** What the uplink removed shows only in the directory. */
   #look(): void {
+    this.#looked = monotonic();
     let bytes = 0;
     for (const name of readdirSync(this.path)) {
       bytes += parseSpoolName(name)

@@ -139,17 +139,17 @@ static napi_value js_write(napi_env env, napi_callback_info info)
 		n = write(fd, data + total, size - total);
 		error = errno;
 		atomic_fetch_add(&call_count, 1);
-		if (n >= 0) {
+		if (n > 0)
 			total += (size_t)n;
-			continue;
-		}
-		if (error == EINTR && made_blocking(fd))
-			error = EDEADLK;
-		if (error == EINTR)
-			continue;
-		if (error == EAGAIN || total > 0)
+		if (total == size || (n < 0 && error == EAGAIN))
 			break;
-		return throw_errno(env, "write", error);
+		/* Less than asked for: there is no more room, or the guard interrupted what would have waited. */
+		if ((n >= 0 || error == EINTR) && made_blocking(fd))
+			return throw_errno(env, "write", EDEADLK);
+		if (n >= 0)
+			break;
+		if (error != EINTR)
+			return throw_errno(env, "write", error);
 	}
 	return make_int(env, (int64_t)total);
 }

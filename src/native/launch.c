@@ -172,6 +172,11 @@ int main(int argc, char **argv)
 	arguments[count++] = argc > 0 ? argv[0] : (char *)name;
 	/* A signal of the same uid must not open the inspector. */
 	arguments[count++] = "--disable-sigusr1";
+	/*
+	 * Young garbage fits in a megabyte here. Node's default of sixteen, twice, fills up with it in each daemon, for no
+	 * gain, and makes collections longer than a keystroke may wait.
+	 */
+	arguments[count++] = "--max-semi-space-size=1";
 	arguments[count++] = script;
 	/* The name it was called by, which the shell's links need and argv[0] need not be. */
 	setenv("TTYSPY_CALLED", name, 1);
