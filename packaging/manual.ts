@@ -30,7 +30,7 @@ const PAGES: Readonly<Record<string, Page>> = {
 };
 
 /** Text as mdoc takes it: a line that begins with a dot or an apostrophe would be a macro. */
-function escape(text: string): string {
+function mdoc(text: string): string {
   return text.replaceAll('\\', '\\e').replace(/^([.'])/gm, '\\&$1');
 }
 
@@ -40,7 +40,7 @@ function directives(table: Table): string {
       const must =
         use === 'optional' ? '' : ` Required${use === 'repeated' ? '; may be there more than once' : ''}.`;
       const usual = value === null ? '' : ` The default is ${kind.write(value)}.`;
-      return `.It Ic ${name}\n${escape(`Takes ${kind.expected}.`)}\n${escape(`${about}${usual}${must}`)}`;
+      return `.It Ic ${name}\n${mdoc(`Takes ${kind.expected}.`)}\n${mdoc(`${about}${usual}${must}`)}`;
     })
     .join('\n');
 }
