@@ -184,10 +184,15 @@ export async function benchReceiver({ quick = false } = {}): Promise<Row[]> {
       const one = await small(rig, receiver, count, parallel);
       rows.push({ what, unit: '1/s', receiver: one, bare: await small(rig, bare, count, parallel) });
     }
+    // A new one, whose heap has not seen the bulk.
+    await rig.stop();
+    await rig.run();
+    const fresh = { pid: rig.child.pid as number, port: rig.port };
+    rows.push({ what: 'idle', unit: 'KiB', receiver: pss(fresh.pid), bare: null });
     const agent = rig.agentOf(rig.client, { maxSockets: 4 });
-    const each = await memory(rig, receiver, 1_000, agent);
+    const each = await memory(rig, fresh, 1_000, agent);
     rows.push({ what: 'a further open session', unit: 'KiB', receiver: each, bare: null });
-    rows.push({ what: 'with 1500 open sessions', unit: 'KiB', receiver: pss(receiver.pid), bare: null });
+    rows.push({ what: 'with 1500 open sessions', unit: 'KiB', receiver: pss(fresh.pid), bare: null });
     return rows;
   } finally {
     bareServer.kill();
