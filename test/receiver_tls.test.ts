@@ -166,7 +166,7 @@ t.test('TLS: revoked, while a connection is open', async t => {
   const start = startOf();
   t.equal((await rig.create(start, agent)).status, 201);
   writeFileSync(crl, await createCrl(rig.authority, [bad.certificate], { number: 2 }));
-  rig.child.kill('SIGHUP');
+  process.kill(rig.pid, 'SIGHUP');
   for (let i = 0; i < 500 && !rig.log.some(({ msg }) => /read again/.test(msg)); i++) await sleep(20);
   await t.rejects(rig.append(start.id, 0, output(1, 'x'), false, agent));
   await t.rejects(rig.create(startOf(), agent));
@@ -235,7 +235,7 @@ t.test('the program checks its files', async t => {
   };
   const other = new Rig();
   await other.prepare();
-  t.teardown(() => other.end().catch(() => {}));
+  t.teardown(() => other.end());
   const conf = other.path('receiver.conf');
   const [ca, cert, key] = ['ca.pem', 'server.pem', 'server.key'].map(name => other.path(name)) as [
     string,

@@ -142,7 +142,7 @@ function discard(directory: string): void {
 
 export async function benchReceiver({ quick = false } = {}): Promise<Row[]> {
   const rig = await Rig.start();
-  const receiver = { pid: rig.child.pid as number, port: rig.port };
+  const receiver = { pid: rig.pid, port: rig.port };
   const bareServer = spawn(process.execPath, [import.meta.filename, '--discard', rig.directory], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -187,7 +187,7 @@ export async function benchReceiver({ quick = false } = {}): Promise<Row[]> {
     // A new one, whose heap has not seen the bulk.
     await rig.stop();
     await rig.run();
-    const fresh = { pid: rig.child.pid as number, port: rig.port };
+    const fresh = { pid: rig.pid, port: rig.port };
     rows.push({ what: 'idle', unit: 'KiB', receiver: pss(fresh.pid), bare: null });
     const agent = rig.agentOf(rig.client, { maxSockets: 4 });
     const each = await memory(rig, fresh, 1_000, agent);
