@@ -36,29 +36,37 @@
 
 extern char **environ;
 
+/*
+ * Young garbage of a daemon fits in little. Node's default of sixteen MiB, twice, fills up with it for no gain, and makes
+ * collections longer than a keystroke may wait. The receiver has whole bodies in flight; 4 was cheapest there of 1, 4, 16.
+ */
+#define YOUNG_1M "--max-semi-space-size=1"
+#define YOUNG_4M "--max-semi-space-size=4"
+
 static const struct program {
 	const char *name;
 	const char *directory;
+	const char *young;
 } programs[] = {
-	{ "ttyspy", "client" },
-	{ "ttyspyd", "daemon" },
-	{ "ttyspy-uplink", "uplink" },
-	{ "ttyspy-receiver", "receiver" },
-	{ "session_receiver", "receiver" },
-	{ "ttyspyctl", "ctl" },
+	{ "ttyspy", "client", YOUNG_1M },
+	{ "ttyspyd", "daemon", YOUNG_1M },
+	{ "ttyspy-uplink", "uplink", YOUNG_1M },
+	{ "ttyspy-receiver", "receiver", YOUNG_4M },
+	{ "session_receiver", "receiver", YOUNG_4M },
+	{ "ttyspyctl", "ctl", YOUNG_4M },
 };
 
 #define SHELL "ttyspy-shell"
 #define KEPT "TTYSPY_ENV_"
 
-static const char *directory_of(const char *name)
+static const struct program *program_of(const char *name)
 {
 	/* ttyspy-shell, or a link ttyspy-shell-NAME that says which shell it stands for. */
 	if (strncmp(name, SHELL, sizeof(SHELL) - 1) == 0)
-		return "client";
+		return &programs[0];
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
 		if (strcmp(name, programs[i].name) == 0)
-			return programs[i].directory;
+			return &programs[i];
 	return NULL;
 }
 
@@ -155,16 +163,16 @@ int main(int argc, char **argv)
 {
 	const char *called = (const char *)getauxval(AT_EXECFN);
 	const char *name = called && strrchr(called, '/') ? strrchr(called, '/') + 1 : called;
-	const char *directory = name ? directory_of(name) : NULL;
+	const struct program *program = name ? program_of(name) : NULL;
 	char node[PATH_MAX + 64], script[PATH_MAX + 64];
 	char **arguments;
 	int count = 0;
 
-	if (directory == NULL)
+	if (program == NULL)
 		die(name ? name : "?", "no program of ttyspy has this name", EX_USAGE);
-	find_program(directory, node, script);
-	hide_variables(strcmp(directory, "client") == 0);
-	if (strcmp(directory, "client") == 0)
+	find_program(program->directory, node, script);
+	hide_variables(program == &programs[0]);
+	if (program == &programs[0])
 		tell_state();
 	if ((arguments = calloc((size_t)argc + 8, sizeof(*arguments))) == NULL)
 		die("arguments", strerror(errno), EX_OSERR);
@@ -172,11 +180,7 @@ int main(int argc, char **argv)
 	arguments[count++] = argc > 0 ? argv[0] : (char *)name;
 	/* A signal of the same uid must not open the inspector. */
 	arguments[count++] = "--disable-sigusr1";
-	/*
-	 * Young garbage fits in a megabyte here. Node's default of sixteen, twice, fills up with it in each daemon, for no
-	 * gain, and makes collections longer than a keystroke may wait.
-	 */
-	arguments[count++] = "--max-semi-space-size=1";
+	arguments[count++] = (char *)program->young;
 	arguments[count++] = script;
 	/* The name it was called by, which the shell's links need and argv[0] need not be. */
 	setenv("TTYSPY_CALLED", name, 1);
