@@ -81,18 +81,6 @@ static void pause_a_little(uint64_t *random)
     nanosleep(&pause, NULL);
 }
 
-/*
- * Keeps idle processors awake, as cyclictest(8) does (Linux, PM QoS; root only): otherwise waking them, in a virtual
- * machine 50 to 200 us, drowns what the recorders take. Holds until the descriptor is closed at exit.
- */
-static void stay_awake(void)
-{
-    int fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
-    int32_t microseconds = 0;
-    if (fd >= 0 && write(fd, &microseconds, sizeof microseconds) < 0)
-        close(fd);
-}
-
 static void echo(size_t count, uint64_t seed, char *argv[])
 {
     uint64_t *times = calloc(count, sizeof *times);
@@ -100,7 +88,6 @@ static void echo(size_t count, uint64_t seed, char *argv[])
     struct rusage usage;
     char back[16];
 
-    stay_awake();
     session_start(&session, argv);
     session_await(&session, "READY");
     for (size_t i = 0; i < count; i++) {
@@ -182,11 +169,25 @@ static void hold(char *argv[])
         waitpid(sessions[i].pid, NULL, 0);
 }
 
+/*
+ * Keeps idle processors awake, as cyclictest(8) does (Linux, PM QoS; root only): otherwise waking them, in a virtual
+ * machine 50 to 200 us at each hop, drowns what the recorders take. Holds until the descriptor is closed at exit.
+ */
+static void stay_awake(void)
+{
+    int fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
+    int32_t microseconds = 0;
+    if (fd >= 0 && write(fd, &microseconds, sizeof microseconds) < 0)
+        close(fd);
+}
+
 int main(int argc, char *argv[])
 {
     const char *mode = argc > 2 ? argv[1] : "";
 
     signal(SIGPIPE, SIG_IGN);
+    if (strcmp(mode, "hold"))
+        stay_awake();
     if (!strcmp(mode, "bulk") && argc > 3)
         bulk(strtoull(argv[2], NULL, 10), argv + 3);
     else if (!strcmp(mode, "echo") && argc > 4)
