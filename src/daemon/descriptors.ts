@@ -2,6 +2,7 @@
 import { fstatSync } from 'node:fs';
 import { native } from '../os/native.ts';
 import type { StreamFds } from './command_session.ts';
+import { isLent } from './lent_terminal.ts';
 
 const O_RDONLY = 0;
 const O_WRONLY = 1;
@@ -14,18 +15,20 @@ export class DescriptorError extends Error {
 
 /**
  * Checks a terminal's two descriptors.
- * @param uid who sent them: the terminal must be theirs, or they could have a terminal relayed that was opened before
- *   it became another's
+ * @param peer who sent them: the terminal must be theirs, or lent by su, or they could have a terminal relayed that was
+ *   opened before it became another's
  * @throws DescriptorError
  */
-export function checkTerminal(outer: number, inner: number, uid: number): void {
+export function checkTerminal(outer: number, inner: number, peer: { uid: number; pid: number }): void {
   const stat = fstatSync(outer);
   if (!stat.isCharacterDevice() || !attempt(() => native.getTermios(outer))) {
     throw new DescriptorError('the outer descriptor is no terminal');
   }
   if (attempt(() => native.ptyNumber(outer)))
     throw new DescriptorError('the outer descriptor is the master of a pty');
-  if (stat.uid !== uid) throw new DescriptorError('the outer terminal is not yours');
+  if (stat.uid !== peer.uid && !isLent(stat.rdev, peer.pid)) {
+    throw new DescriptorError('the outer terminal is not yours');
+  }
   if (native.accessMode(outer) !== O_RDWR)
     throw new DescriptorError('the outer terminal is not open for both ways');
   if (!fstatSync(inner).isCharacterDevice() || !attempt(() => native.ptyNumber(inner))) {

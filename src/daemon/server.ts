@@ -109,7 +109,7 @@ export class Server {
     let counted = false;
     try {
       const identity = this.#identify(visitor.peer);
-      this.#checkFds(greeted, uid);
+      this.#checkFds(greeted, visitor.peer);
       const refused = this.#admission.begin(uid);
       if (refused) throw new Refusal(refused.code, refused.message);
       counted = true;
@@ -127,7 +127,7 @@ export class Server {
     return identity;
   }
 
-  #checkFds({ hello, fds }: Greeted, uid: number): void {
+  #checkFds({ hello, fds }: Greeted, peer: PeerCredentials): void {
     const expected = hello.mode === 'legacy' ? [0] : HELLO_FDS[hello.mode];
     if (!expected.includes(fds.length)) {
       throw new Refusal(
@@ -135,7 +135,7 @@ export class Server {
         `${fds.length} descriptors came with the hello, not ${expected.join(' or ')}`,
       );
     }
-    if (hello.mode === 'tty') checkTerminal(fds[0] as number, fds[1] as number, uid);
+    if (hello.mode === 'tty') checkTerminal(fds[0] as number, fds[1] as number, peer);
   }
 
   #begin(visitor: Visitor, { hello, fds }: Greeted, identity: Identity): void {
