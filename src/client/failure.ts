@@ -20,10 +20,10 @@ export class NotRecordable extends Error {
   }
 }
 
-/** One line on the user's terminal. Raw terminals want the carriage return; others do not mind it. */
+/** One line for the user. */
 export function tell(message: string): void {
   try {
-    writeSync(2, `ttyspy: ${message}\r\n`);
+    writeSync(2, `ttyspy: ${message}\n`);
   } catch {
     // Nobody listens.
   }

@@ -307,6 +307,7 @@ export class Rig {
   }
 }
 
-function idOf(flag: '-u' | '-g', account: string): number {
+/** Uid or gid of an account of this machine. */
+export function idOf(flag: '-u' | '-g', account: string): number {
   return Number(execFileSync('id', [flag, account], { encoding: 'utf8' }));
 }
