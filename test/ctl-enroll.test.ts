@@ -104,8 +104,11 @@ t.test('enroll and unenroll', { skip }, async t => {
     'twice is once',
   );
 
-  t.match(system.ctl('unenroll', 'alice', 'bob', 'carol', 'dave'), { status: 0, stderr: /^$/ });
+  t.equal(system.ctl('unenroll', 'dave').status, 0);
+  t.equal(system.read('etc/shells'), `${SHELLS}${added}`, 'without what nobody has any more');
+  t.match(system.ctl('unenroll', 'alice', 'bob', 'carol'), { status: 0, stderr: /^$/ });
   t.equal(system.read('etc/passwd'), PASSWD, 'as it was, to the byte');
+  t.equal(system.read('etc/shells'), SHELLS, 'likewise');
   t.match(system.ctl('unenroll', 'alice'), { status: 0, stdout: 'alice: not enrolled (/usr/bin/zsh)\n' });
   t.equal(system.read('etc/passwd'), PASSWD);
 });

@@ -1,8 +1,9 @@
 /** Local accounts: passwd(5) below a root directory, and usermod(8), which locks and changes it. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Exit, Failure, fromSystem, printable } from '../failure.ts';
+import { enrolledAs } from './shells.ts';
 
 export interface Account {
   readonly name: string;
@@ -46,6 +47,14 @@ export class Accounts {
   /** Whether it is root's or a service's. */
   isSystem({ uid }: Account): boolean {
     return uid < this.#leastUid() || uid === NOBODY;
+  }
+
+  /** Whether an enrolled user has a shell, in passwd as it is now: as the link, or behind it. */
+  isEnrolled(shell: string): boolean {
+    return parsePasswd(readText(join(this.root, 'etc/passwd'))).some(entry => {
+      const name = enrolledAs(entry.shell);
+      return name !== null && (entry.shell === shell || name === basename(shell));
+    });
   }
 
   /** @throws Failure with what usermod said */

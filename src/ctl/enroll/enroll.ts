@@ -30,6 +30,7 @@ export async function run(args: readonly string[]): Promise<void> {
     const link = links[i] ?? shell;
     if (link !== shell) shells.establish(shell, link);
     if (listed) shells.list(link);
+    former.rememberListed(shells.added.splice(0));
     if (link === shell) {
       say(`${printable(name)}: enrolled already (${printable(shell)})`);
       continue;

@@ -33,6 +33,8 @@ export class Shells {
   readonly #recorder: string;
   readonly #file: string;
   #listed: readonly string[];
+  /** What `list` added to shells(5). */
+  readonly added: string[] = [];
 
   /**
    * @param recorder path of ttyspy-shell; default: the packages' where it is there, or the checkout's
@@ -105,8 +107,18 @@ export class Shells {
   /** Adds a shell to shells(5) if it is missing. */
   list(shell: string): void {
     if (this.#listed.includes(shell)) return;
-    const listed = [...this.#listed, shell];
-    replaceFile(this.#file, `${listed.join('\n')}\n`);
+    this.#write([...this.#listed, shell]);
+    this.added.push(shell);
+  }
+
+  /** Takes shells out of shells(5). */
+  unlist(shells: readonly string[]): void {
+    const listed = this.#listed.filter(line => !shells.includes(line));
+    if (listed.length < this.#listed.length) this.#write(listed);
+  }
+
+  #write(listed: readonly string[]): void {
+    replaceFile(this.#file, listed.map(line => `${line}\n`).join(''));
     this.#listed = listed;
   }
 

@@ -6,7 +6,7 @@ import { enrolledAs } from './shells.ts';
 
 export async function run(args: readonly string[]): Promise<void> {
   const enrollment = parseEnrollment(args);
-  const { users, accounts, former } = enrollment;
+  const { users, accounts, shells, former } = enrollment;
   const before = users.map(user => ({ ...user, back: formerShell(user, enrollment) }));
   for (const { name, shell, back } of before) {
     if (back === null) {
@@ -17,6 +17,9 @@ export async function run(args: readonly string[]): Promise<void> {
     former.forget(name);
     say(`${printable(name)}: ${printable(shell)} -> ${printable(back || '(no shell)')}`);
   }
+  const unused = former.listed.filter(shell => !accounts.isEnrolled(shell));
+  shells.unlist(unused);
+  former.forgetListed(unused);
 }
 
 /**
