@@ -19,6 +19,7 @@ const ARITY: Readonly<Record<string, number>> = {
   connect: 2,
   listen: 3,
   isListening: 1,
+  isConnected: 1,
   accept: 1,
   peerCredentials: 1,
   sendMessage: 3,

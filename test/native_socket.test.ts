@@ -34,6 +34,7 @@ t.test('listen, connect, accept', async t => {
   t.ok(server >= 0);
   t.ok([listener, client, server].every(closesOnExec), 'close-on-exec');
   t.equal(native.isListening(client), false);
+  t.same([client, server, listener].map(native.isConnected), [true, true, false]);
   native.sendMessage(client, bytes('hello'), []);
   const buffer = Buffer.alloc(16);
   t.same(native.receiveMessage(server, buffer, 3, 8, 0), { length: 5, fds: [] });
@@ -41,6 +42,7 @@ t.test('listen, connect, accept', async t => {
   t.equal(native.receiveMessage(server, buffer, 0, 16, 0).length, -1, 'nothing waits');
   native.close(client);
   t.equal(native.receiveMessage(server, buffer, 0, 16, 0).length, 0, 'the end');
+  t.equal(native.isConnected(server), true, 'as it was');
   t.throws(() => native.sendMessage(server, bytes('x'), []), { code: 'EPIPE', syscall: 'sendmsg' });
   close(listener, server);
 });
@@ -59,6 +61,7 @@ t.test('what cannot be listened on or connected to', async t => {
   const [readEnd, writeEnd] = native.pipe();
   t.throws(() => native.isListening(readEnd), { code: 'ENOTSOCK' });
   t.throws(() => native.accept(readEnd), { code: 'ENOTSOCK' });
+  t.throws(() => native.isConnected(readEnd), { code: 'ENOTSOCK' });
   t.throws(() => native.peerCredentials(readEnd), { code: 'ENOTSOCK' });
   close(readEnd, writeEnd);
   t.equal(openDescriptors(), before);

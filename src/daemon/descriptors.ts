@@ -58,7 +58,9 @@ export function checkStreams(fds: readonly number[]): StreamFds[] {
 
 function checkStream(fd: number, wrongMode: number, what: string): void {
   const stat = fstatSync(fd);
-  if (!stat.isFIFO() && !stat.isSocket()) throw new DescriptorError(`${what}: neither a pipe nor a socket`);
+  if (!stat.isFIFO() && !(stat.isSocket() && native.isConnected(fd))) {
+    throw new DescriptorError(`${what}: neither a pipe nor a connected Unix stream socket`);
+  }
   if (native.accessMode(fd) === wrongMode) throw new DescriptorError(`${what}: not open for that`);
 }
 

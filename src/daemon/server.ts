@@ -136,6 +136,7 @@ export class Server {
       );
     }
     if (hello.mode === 'tty') checkTerminal(fds[0] as number, fds[1] as number, peer);
+    if (hello.mode === 'command') checkStreams(fds);
   }
 
   #begin(visitor: Visitor, { hello, fds }: Greeted, identity: Identity): void {

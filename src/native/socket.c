@@ -104,6 +104,30 @@ static napi_value js_is_listening(napi_env env, napi_callback_info info)
 	return result;
 }
 
+/*
+ * isConnected(fd): whether it is a Unix stream socket with somebody at the other end. No other socket may come from a
+ * client: closing a TCP socket waits as long as its SO_LINGER says, even a non-blocking one.
+ */
+static napi_value js_is_connected(napi_env env, napi_callback_info info)
+{
+	int fd, domain = 0, type = 0;
+	socklen_t size = sizeof(int);
+	struct sockaddr_un address;
+	socklen_t length = sizeof(address);
+	napi_value result;
+	struct args args;
+	bool is;
+
+	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
+		return NULL;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+		return throw_errno(env, "getsockopt", errno);
+	is = domain == AF_UNIX && type == SOCK_STREAM && getpeername(fd, (struct sockaddr *)&address, &length) == 0;
+	napi_get_boolean(env, is, &result);
+	return result;
+}
+
 /* accept(fd): a non-blocking connection; -1 when none waits */
 static napi_value js_accept(napi_env env, napi_callback_info info)
 {
@@ -279,6 +303,7 @@ void socket_exports(napi_env env, napi_value exports)
 	export_function(env, exports, "connect", js_connect);
 	export_function(env, exports, "listen", js_listen);
 	export_function(env, exports, "isListening", js_is_listening);
+	export_function(env, exports, "isConnected", js_is_connected);
 	export_function(env, exports, "accept", js_accept);
 	export_function(env, exports, "peerCredentials", js_peer_credentials);
 	export_function(env, exports, "sendMessage", js_send_message);

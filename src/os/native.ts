@@ -42,6 +42,7 @@ export interface Native {
   connect(path: string, milliseconds: number): number;
   listen(path: string, mode: number, backlog: number): number;
   isListening(fd: number): boolean;
+  isConnected(fd: number): boolean;
   accept(fd: number): number;
   peerCredentials(fd: number): PeerCredentials;
   sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[]): void;

@@ -3,7 +3,7 @@ import { errorCode, native } from '../../src/os/native.ts';
 import { type Answer, decodeAnswer, encodeHello, type Hello } from '../../src/session/hello.ts';
 
 /** Longer than ttyspyd waits for a hello. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 8_000;
 
 export class Visitor {
   readonly fd: number;
