@@ -107,9 +107,9 @@ export class DaemonRig {
     return settled.promise;
   }
 
-  /** Lines of the log with this message. */
+  /** Lines of ttyspyd's own log with this message; its uplink writes into the same. */
   logged(msg: string): LogEntry[] {
-    return this.log.filter(entry => entry.msg === msg);
+    return this.log.filter(entry => entry.name === 'ttyspyd' && entry.msg === msg);
   }
 
   /** Whether it runs. */
@@ -154,7 +154,7 @@ export class DaemonRig {
   }
 
   async end(): Promise<void> {
-    await this.stop();
+    await this.stop('SIGKILL');
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
