@@ -18,6 +18,8 @@ struct poll {
 	napi_env env;
 	napi_ref callback;
 	napi_async_context context;
+	/* What was asked for last. */
+	int events;
 	bool closing;
 };
 
@@ -52,9 +54,15 @@ static void ready(uv_poll_t *handle, int status, int events)
 	napi_handle_scope scope;
 	napi_env env = poll->env;
 
-	/* An error is told as readiness: the read or write that follows meets it and says which it is. */
-	if (status < 0)
+	/*
+	 * An error is told as readiness: the read or write that follows meets it and says which it is. libuv stops watching
+	 * then (uv__poll_io), but more can be there to be read before the error than one read takes: a socket whose other
+	 * end closed it with something unread.
+	 */
+	if (status < 0) {
 		events = UV_READABLE | UV_WRITABLE;
+		uv_poll_start(handle, poll->events, ready);
+	}
 	napi_open_handle_scope(env, &scope);
 	napi_get_reference_value(env, poll->callback, &callback);
 	napi_get_global(env, &global);
@@ -133,8 +141,8 @@ static napi_value js_start(napi_env env, napi_callback_info info)
 		return NULL;
 	if (poll->closing)
 		return make_undefined(env);
-	error = events ? uv_poll_start(&poll->handle, events & (UV_READABLE | UV_WRITABLE), ready)
-		       : uv_poll_stop(&poll->handle);
+	poll->events = events & (UV_READABLE | UV_WRITABLE);
+	error = poll->events ? uv_poll_start(&poll->handle, poll->events, ready) : uv_poll_stop(&poll->handle);
 	if (error != 0)
 		return throw_errno(env, "epoll_ctl", -error);
 	return make_undefined(env);
