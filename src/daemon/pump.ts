@@ -30,9 +30,9 @@ export class Pump {
   #unrecorded: Buffer | null = null;
   /** Recorded but not passed on. */
   #held: Buffer | null = null;
+  /** Recorded but not on the disk yet, which it must be before it is passed on. */
+  #syncing = false;
   #over = false;
-  /** The last read met the end. */
-  #drained = false;
 
   constructor(from: Descriptor, to: Descriptor, events: PumpEvents) {
     this.from = from;
@@ -55,8 +55,13 @@ export class Pump {
     if (!this.to.closed) this.to.wantWrite(false);
   }
 
+  /** Something was read that must go on before more is read. */
+  get #holding(): boolean {
+    return this.#unrecorded !== null || this.#syncing || this.#held !== null;
+  }
+
   readable(): void {
-    if (this.#over) return;
+    if (this.#over || this.#holding) return;
     let length: number;
     try {
       length = this.from.read(scratch, EVENT_HEADER, MAX_EVENT_PAYLOAD);
@@ -65,9 +70,7 @@ export class Pump {
     }
     if (length < 0) return;
     if (length === 0) {
-      this.#drained = true;
-      this.from.wantRead(false);
-      if (!this.#unrecorded && !this.#held) this.#end();
+      this.#end();
       return;
     }
     this.#take(length);
@@ -97,7 +100,10 @@ export class Pump {
     if (this.#events.sync) {
       const held = Buffer.from(scratch.subarray(EVENT_HEADER, EVENT_HEADER + length));
       this.from.wantRead(false);
+      this.#syncing = true;
       this.#events.sync(() => {
+        this.#syncing = false;
+        if (this.#over) return;
         this.#held = held;
         this.writable();
         if (this.#held) this.to.wantWrite(true);
@@ -117,13 +123,11 @@ export class Pump {
     this.#unrecorded = null;
     bytes.copy(scratch, EVENT_HEADER);
     this.#take(bytes.length);
-    if (!this.#unrecorded && !this.#held && !this.#events.sync) this.#next();
+    if (!this.#holding) this.#next();
   }
 
   #next(): void {
-    if (this.#over) return;
-    if (this.#drained) this.#end();
-    else this.from.wantRead(true);
+    if (!this.#over) this.from.wantRead(true);
   }
 
   /** @returns -1 when the other side is gone */
