@@ -65,7 +65,9 @@ const buffer = Buffer.allocUnsafeSlow(MAX_HELLO + 64);
 
 /** @returns all bytes so far; null at the end */
 function receive(connection: Descriptor, kept: Buffer[], fds: number[]): Buffer | null {
-  const message = native.receiveMessage(connection.fd, buffer, 0, buffer.length, MAX_FDS);
+  // Together never more than fits: what follows the original's hello becomes one event.
+  const room = buffer.length - (kept[0]?.length ?? 0);
+  const message = native.receiveMessage(connection.fd, buffer, 0, room, MAX_FDS);
   if (message.length > 0 && kept.length > 0 && message.fds.length > 0) {
     for (const fd of message.fds) native.close(fd);
     throw new HelloError('descriptors that do not come with the first byte');
