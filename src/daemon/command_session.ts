@@ -53,11 +53,9 @@ export class CommandSession extends Session {
 
   /** An end is passed on as an end, half by half; one that takes no more closes the other, which then gets SIGPIPE. */
   #streamOver({ pump, name }: Stream, broken: boolean): void {
-    try {
-      native.shutdownWrite(pump.to.fd);
-    } catch {
-      // ENOTSOCK: a pipe, whose end is told by closing.
-    }
+    // Only towards the command, which may have one socket for both ways. The way out may be shared with others who still
+    // write, as in `ssh host 'ttyspy ...; echo more'`.
+    if (name === 'input') shutDown(pump.to.fd);
     pump.to.close();
     pump.from.close();
     if (broken && name !== 'input') this.#hungUp = true;
@@ -82,6 +80,14 @@ export class CommandSession extends Session {
 
   protected override totals(): Record<string, StreamTotal> {
     return Object.fromEntries(this.#streams.map(stream => [stream.name, stream.total()]));
+  }
+}
+
+function shutDown(fd: number): void {
+  try {
+    native.shutdownWrite(fd);
+  } catch {
+    // ENOTSOCK: a pipe, whose end is told by closing.
   }
 }
 
