@@ -53,8 +53,17 @@ export abstract class Session {
   /** What all pumps of a session share. */
   protected pumpEvents(own: Pick<PumpEvents, 'record' | 'ended' | 'broken'>): PumpEvents {
     const { recording } = this;
-    const sync = recording.spool.syncsAlways ? (done: () => void) => recording.sync(() => done()) : null;
-    return { ...own, sync, whenRoom: retry => recording.spool.whenRoom(retry) };
+    const sync = (done: () => void) =>
+      recording.sync(error => {
+        // What is not on the disk must not be shown.
+        if (error) this.finish('error', `the record cannot be brought to the disk: ${error.code}`);
+        else done();
+      });
+    return {
+      ...own,
+      sync: recording.spool.syncsAlways ? sync : null,
+      whenRoom: retry => recording.spool.whenRoom(retry),
+    };
   }
 
   /** A small event that must not get lost when the spool is full for a moment. */

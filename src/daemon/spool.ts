@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { TtyspyConf } from '../config/ttyspy_conf.ts';
-import { native } from '../os/native.ts';
+import { errorCode, native } from '../os/native.ts';
 import { EVENT_HEADER, encodeEvent, Kind, writeEventHeader } from '../session/event.ts';
 import { MAX_EVENT_PAYLOAD } from '../session/limits.ts';
 import type { SessionEnd, SessionStart } from '../session/metadata.ts';
@@ -48,7 +48,8 @@ export class Spool {
     this.#limit = conf.spool_limit;
     this.#sync = conf.spool_sync;
     mkdirSync(this.path, { recursive: true, mode: 0o700 });
-    this.#look();
+    this.#bytes = this.#survey();
+    this.#looked = monotonic();
   }
 
   /** Bytes of sessions that the archive does not have, as far as known. */
@@ -106,16 +107,24 @@ export class Spool {
     if (this.full || monotonic() - this.#looked > SURVEY_MS * 1000) this.#look();
   }
 
-  /** What the uplink removed shows only in the directory. */
-  #look(): void {
-    this.#looked = monotonic();
+  /** What the uplink removed shows only in the directory. @throws a system error */
+  #survey(): number {
     let bytes = 0;
     for (const name of readdirSync(this.path)) {
       bytes += parseSpoolName(name)
         ? (statSync(join(this.path, name), { throwIfNoEntry: false })?.size ?? 0)
         : 0;
     }
-    this.#bytes = bytes;
+    return bytes;
+  }
+
+  #look(): void {
+    this.#looked = monotonic();
+    try {
+      this.#bytes = this.#survey();
+    } catch {
+      return; // No descriptor to read the directory with: what was known still goes, until the next look.
+    }
     if (this.full) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
@@ -133,6 +142,8 @@ export class Recording {
   readonly #began = monotonic();
   #size: number;
   #time = 0;
+  /** The exit event is in it. */
+  #ended = false;
   #closed = false;
 
   constructor(spool: Spool, fd: number, id: string, size: number) {
@@ -161,14 +172,23 @@ export class Recording {
     return this.#write(event, event.length);
   }
 
-  /** Appends the exit event and gives the file its final name. @returns false when there is no room: call again */
+  /**
+   * Appends the exit event and gives the file its final name.
+   * @returns false when there is no room, be it in the directory: call again
+   */
   end(end: SessionEnd): boolean {
-    if (!this.note(Kind.exit, Buffer.from(JSON.stringify(end)))) return false;
-    renameSync(
-      join(this.#spool.path, spoolName(this.id, 'live')),
-      join(this.#spool.path, spoolName(this.id, 'done')),
-    );
-    this.sync(() => closeSync(this.#fd));
+    if (!this.#ended && !this.note(Kind.exit, Buffer.from(JSON.stringify(end)))) return false;
+    this.#ended = true;
+    try {
+      renameSync(
+        join(this.#spool.path, spoolName(this.id, 'live')),
+        join(this.#spool.path, spoolName(this.id, 'done')),
+      );
+    } catch (error) {
+      // Removed by somebody: there is nothing left to be named.
+      if (errorCode(error) !== 'ENOENT') return false;
+    }
+    this.sync(() => native.close(this.#fd));
     this.#closed = true;
     return true;
   }
@@ -184,8 +204,12 @@ export class Recording {
     return this.#time;
   }
 
-  /** Always at the end of the last whole event, so that what a full disk cut off is overwritten. */
+  /**
+   * Always at the end of the last whole event, so that what a full disk cut off is overwritten. Nothing follows the
+   * exit event: what waited for room until now came too late, and the descriptor may be another's.
+   */
   #write(buffer: Buffer, length: number): boolean {
+    if (this.#ended) return true;
     if (this.#spool.full) return false;
     try {
       native.pwrite(this.#fd, buffer, 0, length, this.#size);
