@@ -17,13 +17,17 @@ export interface SpooledSession {
   bytes(kind: Kind): Buffer;
 }
 
-/** @throws for anything that is not whole: a torn event, a wrong member */
+/**
+ * @throws for anything that is not whole: a wrong member, or a torn event where it is done. While it lives there may be
+ *   one that found no room; the next is written over it.
+ */
 export function readSpoolFile(path: string): SpooledSession {
   const file = readFileSync(path);
   const newline = file.indexOf(10);
   const decoder = new EventDecoder();
   const events = [...decoder.push(file.subarray(newline + 1))];
-  if (decoder.pending > 0) throw new Error(`${decoder.pending} bytes of a torn event`);
+  if (decoder.pending > 0 && path.endsWith('.done'))
+    throw new Error(`${decoder.pending} bytes of a torn event`);
   const exit = events.find(event => event.kind === Kind.exit);
   return {
     start: parseSessionStart(file.toString('utf8', 0, newline)),

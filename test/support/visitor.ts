@@ -129,13 +129,20 @@ export class Command {
     for (const fd of this.command) native.close(fd);
   }
 
+  /** Nothing more comes from the user. */
+  endInput(): void {
+    native.close(this.user[0]);
+  }
+
+  /** After endInput. */
   leave(): void {
-    for (const fd of this.user) native.close(fd);
+    for (const fd of this.user.slice(1)) native.close(fd);
   }
 
   close(): void {
     this.handedOver();
     this.exit();
+    this.endInput();
     this.leave();
   }
 }
