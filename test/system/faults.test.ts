@@ -191,9 +191,10 @@ t.test('fault 10: an empty GECOS', async t => {
 });
 
 t.test('fault 12: no session hangs at its end, however many there are', async t => {
-  const { sessions } = await rig.archive.recorded(60, async () => {
-    const command = `for i in $(seq 10); do ${ttyspy} /bin/sh -c 'echo out; exit 3' < /dev/null; [ $? = 3 ] || echo BAD; done`;
-    const results = await Promise.all(Array.from({ length: 6 }, () => as(user, command)));
+  // One after the other on the same stdout, which each of them hands over.
+  const loop = `for i in $(seq 10); do : | ${ttyspy} /bin/sh -c 'echo out; exit 3'; [ $? = 3 ] || echo BAD; done`;
+  const { sessions } = await rig.archive.recorded(40, async () => {
+    const results = await Promise.all(Array.from({ length: 4 }, () => as(user, loop)));
     for (const { stdout } of results) t.equal(stdout.toString(), 'out\n'.repeat(10));
   });
   t.ok(sessions.every(session => session.manifest.end.status === 3));
