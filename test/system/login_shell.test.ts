@@ -100,6 +100,7 @@ for (const [shell, user] of Object.entries(users)) {
 
   t.test(`${shell}: su - on a terminal, which is afterwards as before`, async t => {
     const terminal = new Terminal(['bash', '--norc', '-i'], { env: { ...ENV, PS1: 'outside> ' } });
+    t.teardown(() => terminal.close());
     await terminal.until('outside> ');
     const state = async () => {
       terminal.type('stty -a; true < $(tty) && echo opens\r');
@@ -235,6 +236,23 @@ t.test('a user goes on by su as another: both sessions are recorded', async t =>
   t.ok(result.includes(inner?.output ?? 'nothing'));
   t.match(result.toString(), 'back with 3\r\n');
   t.notOk(result.includes('another-secret'));
+});
+
+t.test("a terminal that su lent before is nobody's to hand over", async t => {
+  await rig.archive.recorded(0, async () => {
+    const logged = rig.log('ttyspyd').length;
+    const terminal = new Terminal(['bash', '--norc', '-i'], { env: { ...ENV, PS1: 'outside> ' } });
+    t.teardown(() => terminal.close());
+    await terminal.until('outside> ');
+    // sh gives what it leaves in the background no stdin, unless told.
+    const later = `setsid sh -c "sleep 1; exec ${rig.client('ttyspy.conf')}" <&2 & echo left it`;
+    terminal.type(`su ${bash.name} -s /bin/sh -c '${later}'\r`);
+    await terminal.until('left it\r\n');
+    await terminal.until('the outer terminal is not yours');
+    t.match(rig.log('ttyspyd').slice(logged), '"session refused"');
+    terminal.type('exit\r');
+    await terminal.ended();
+  });
 });
 
 t.test('what the login shell is told by the environment or the user changes nothing', async t => {
