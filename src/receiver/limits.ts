@@ -36,9 +36,6 @@ export function limitsOf(conf: ReceiverConf): ReceiverLimits {
 /** Largest header of a request, bytes: X-Gecos and X-Ssh-Client are short. */
 export const MAX_HEADER = 16_384;
 
-/** Largest body of a create request, bytes. */
-export const MAX_METADATA = 65_536;
-
 /** Largest rest of a refused body that is read to keep the connection, bytes: twice the largest append of our uplink. */
 export const MAX_DRAIN = 16 * 1_048_576;
 

@@ -1,6 +1,7 @@
 /** Our own interface, PROTOCOL.md: create a session, ask for its offset, append to it. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import { MAX_METADATA } from '../session/limits.ts';
 import { MetadataError, type SessionStart } from '../session/metadata.ts';
 import { answer, askForBody } from './answer.ts';
 import { append } from './append.ts';
@@ -8,7 +9,6 @@ import type { Archive } from './archive.ts';
 import { Body, readWhole } from './body.ts';
 import { requireContentType, singleHeader } from './headers.ts';
 import type { Identity } from './identity.ts';
-import { MAX_METADATA } from './limits.ts';
 import { parseMetadata } from './manifest.ts';
 import { asRefusal, Refusal } from './refusal.ts';
 import type { Session } from './session.ts';

@@ -1,7 +1,7 @@
 /** A session as the uplink knows it: a few numbers, because there may be thousands. No descriptor, buffer or timer. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { MAX_HELLO } from '../session/limits.ts';
+import { MAX_METADATA } from '../session/limits.ts';
 import { parseSessionStart, type SessionStart } from '../session/metadata.ts';
 import { type SpoolState, spoolName } from '../session/spool.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -123,7 +123,7 @@ function readLine(directory: string, session: SpooledSession): Buffer | null {
   const fd = openSpool(directory, session);
   try {
     let line = Buffer.alloc(0);
-    while (line.length <= MAX_HELLO) {
+    while (line.length <= MAX_METADATA) {
       const piece = Buffer.allocUnsafe(1024);
       const length = readSync(fd, piece, 0, piece.length, line.length);
       const end = piece.subarray(0, length).indexOf(0x0a);
@@ -136,7 +136,7 @@ function readLine(directory: string, session: SpooledSession): Buffer | null {
   } finally {
     closeSync(fd);
   }
-  throw new UploadFailure('hopeless', `the spool file's first line is longer than ${MAX_HELLO} bytes`);
+  throw new UploadFailure('hopeless', `the spool file's first line is longer than ${MAX_METADATA} bytes`);
 }
 
 function unreadable(error: unknown): UploadFailure {
