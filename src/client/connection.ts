@@ -33,7 +33,6 @@ function checkPeer(fd: number, socket: string, username: string): void {
   const { uid, pidfd } = native.peerCredentials(fd);
   if (pidfd >= 0) native.close(pidfd);
   if (uid === 0 || uid === passwdUid(username)) return;
-  // In development ttyspyd runs as the one who tries it; then there is nobody else to be protected from.
   throw new NotRecordable(
     EX_NOPERM,
     `${socket} belongs to uid ${uid}, not to root or ${username}: a trap, or username is wrong in the configuration`,
