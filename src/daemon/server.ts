@@ -85,7 +85,12 @@ export class Server {
         return;
       }
       if (fd < 0) return;
-      this.#receive(new Descriptor(fd));
+      try {
+        this.#receive(new Descriptor(fd));
+      } catch (error) {
+        this.#log.error({ error: String(error) }, 'a connection cannot be served');
+        closeQuietly(fd);
+      }
     }
   }
 
@@ -163,6 +168,16 @@ export class Server {
       throw error;
     }
     this.#sessions.add(session);
+    try {
+      this.#start(session, visitor, start);
+    } catch (error) {
+      // What came with the hello is the session's to close by now, and its end is counted as any other's.
+      session.finish('error', String(error));
+      if (hello.mode === 'command') visitor.connection.close();
+    }
+  }
+
+  #start(session: Session, visitor: Visitor, start: SessionStart): void {
     this.#watch();
     const { id, username, mode } = start;
     const { ssh_client, tty_shared } = start.claims;
@@ -171,8 +186,8 @@ export class Server {
       { session: id, username, uid: visitor.peer.uid, pid, mode, tty, ssh_client, tty_shared },
       'session started',
     );
-    if (hello.mode !== 'legacy') answer(visitor.connection, { ok: true, id });
-    if (hello.mode === 'command') visitor.connection.close();
+    if (mode !== 'legacy') answer(visitor.connection, { ok: true, id });
+    if (mode === 'command') visitor.connection.close();
     session.start();
   }
 
