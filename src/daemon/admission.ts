@@ -21,7 +21,7 @@ export class Admission {
     return this.#total;
   }
 
-  /** @returns whether one more connection of this user may stay; then leave must follow */
+  /** @returns whether one more connection of this user may stay; then greeted must follow */
   greet(uid: number): boolean {
     const count = this.#greetings.get(uid) ?? 0;
     if (count >= MAX_GREETINGS) return false;
