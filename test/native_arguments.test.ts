@@ -15,6 +15,8 @@ const ARITY: Readonly<Record<string, number>> = {
   close: 1,
   setNonBlocking: 2,
   accessMode: 1,
+  describe: 1,
+  closeForeign: 1,
   shutdownWrite: 1,
   connect: 2,
   listen: 3,

@@ -1,12 +1,10 @@
 /** What came with a hello must be what the hello says: a client may send any descriptor it has. */
-import { fstatSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { native } from '../os/native.ts';
 import type { StreamFds } from './command_session.ts';
 import { isLent } from './lent_terminal.ts';
 
-const O_RDONLY = 0;
-const O_WRONLY = 1;
-const O_RDWR = 2;
+const { O_RDONLY, O_WRONLY, O_RDWR, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK } = constants;
 
 /** Thrown for a descriptor that cannot be what it is sent as. */
 export class DescriptorError extends Error {
@@ -20,18 +18,18 @@ export class DescriptorError extends Error {
  * @throws DescriptorError
  */
 export function checkTerminal(outer: number, inner: number, peer: { uid: number; pid: number }): void {
-  const stat = fstatSync(outer);
-  if (!stat.isCharacterDevice() || !attempt(() => native.getTermios(outer))) {
+  const { uid, rdev } = native.describe(outer);
+  if (!isA(outer, S_IFCHR) || !attempt(() => native.getTermios(outer))) {
     throw new DescriptorError('the outer descriptor is no terminal');
   }
   if (attempt(() => native.ptyNumber(outer)))
     throw new DescriptorError('the outer descriptor is the master of a pty');
-  if (stat.uid !== peer.uid && !isLent(stat.rdev, peer.pid)) {
+  if (uid !== peer.uid && !isLent(rdev, peer.pid)) {
     throw new DescriptorError('the outer terminal is not yours');
   }
   if (native.accessMode(outer) !== O_RDWR)
     throw new DescriptorError('the outer terminal is not open for both ways');
-  if (!fstatSync(inner).isCharacterDevice() || !attempt(() => native.ptyNumber(inner))) {
+  if (!isA(inner, S_IFCHR) || !attempt(() => native.ptyNumber(inner))) {
     throw new DescriptorError('the inner descriptor is not the master of a pty');
   }
   if (native.accessMode(inner) !== O_RDWR)
@@ -57,11 +55,14 @@ export function checkStreams(fds: readonly number[]): StreamFds[] {
 }
 
 function checkStream(fd: number, wrongMode: number, what: string): void {
-  const stat = fstatSync(fd);
-  if (!stat.isFIFO() && !(stat.isSocket() && native.isConnected(fd))) {
+  if (!isA(fd, S_IFIFO) && !(isA(fd, S_IFSOCK) && native.isConnected(fd))) {
     throw new DescriptorError(`${what}: neither a pipe nor a connected Unix stream socket`);
   }
   if (native.accessMode(fd) === wrongMode) throw new DescriptorError(`${what}: not open for that`);
+}
+
+function isA(fd: number, type: number): boolean {
+  return (native.describe(fd).mode & S_IFMT) === type;
 }
 
 function attempt(call: () => unknown): boolean {

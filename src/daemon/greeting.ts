@@ -38,7 +38,7 @@ export function greet(connection: Descriptor, done: (result: Greeted | HelloErro
     clearTimeout(timer);
     connection.wantRead(false);
     connection.listen({ readable: () => {}, writable: () => {} });
-    if (result === null || result instanceof HelloError) for (const fd of fds) native.close(fd);
+    if (result === null || result instanceof HelloError) for (const fd of fds) native.closeForeign(fd);
     done(result);
   };
 
@@ -69,7 +69,7 @@ function receive(connection: Descriptor, kept: Buffer[], fds: number[]): Buffer 
   const room = buffer.length - (kept[0]?.length ?? 0);
   const message = native.receiveMessage(connection.fd, buffer, 0, room, MAX_FDS);
   if (message.length > 0 && kept.length > 0 && message.fds.length > 0) {
-    for (const fd of message.fds) native.close(fd);
+    for (const fd of message.fds) native.closeForeign(fd);
     throw new HelloError('descriptors that do not come with the first byte');
   }
   fds.push(...message.fds);

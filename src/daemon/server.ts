@@ -121,7 +121,7 @@ export class Server {
       this.#begin(visitor, greeted, identity);
     } catch (error) {
       if (counted) this.#admission.end(uid);
-      for (const fd of greeted.fds) closeQuietly(fd);
+      for (const fd of greeted.fds) closeQuietly(fd, native.closeForeign);
       this.#dismiss(visitor, asRefusal(error));
     }
   }
@@ -263,9 +263,9 @@ function asRefusal(error: unknown): Refusal {
   return new Refusal('descriptor', `the descriptors cannot be used: ${errorCode(error) ?? String(error)}`);
 }
 
-function closeQuietly(fd: number): void {
+function closeQuietly(fd: number, close = native.close): void {
   try {
-    native.close(fd);
+    close(fd);
   } catch {
     // A session that failed half-way has closed it.
   }

@@ -208,6 +208,7 @@ void export_function(napi_env env, napi_value exports, const char *name, napi_ca
 NAPI_MODULE_INIT()
 {
 	descriptor_exports(env, exports);
+	foreign_exports(env, exports);
 	poll_exports(env, exports);
 	process_exports(env, exports);
 	socket_exports(env, exports);

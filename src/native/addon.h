@@ -41,7 +41,11 @@ void set_member(napi_env env, napi_value object, const char *name, napi_value va
 
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);
 
+/* As closeForeign of JavaScript: closes what came from somebody else without waiting for it. */
+void close_foreign(int fd);
+
 void descriptor_exports(napi_env env, napi_value exports);
+void foreign_exports(napi_env env, napi_value exports);
 void poll_exports(napi_env env, napi_value exports);
 void process_exports(napi_env env, napi_value exports);
 void socket_exports(napi_env env, napi_value exports);

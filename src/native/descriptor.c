@@ -182,12 +182,20 @@ static napi_value js_pwrite(napi_env env, napi_callback_info info)
 static napi_value js_close(napi_env env, napi_callback_info info)
 {
 	struct args args;
-	int fd;
+	int fd, result, error;
 
 	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &fd))
 		return NULL;
+	/*
+	 * Guarded, too: with the last descriptor of a Unix socket go the descriptors that were sent to it and never received,
+	 * and closing a TCP socket among them waits as long as its SO_LINGER says, or until it is interrupted.
+	 */
+	atomic_fetch_add(&call_count, 1);
+	result = close(fd);
+	error = errno;
+	atomic_fetch_add(&call_count, 1);
 	/* Linux has closed it even where it reports an error. */
-	if (close(fd) != 0 && errno == EBADF)
+	if (result != 0 && error == EBADF)
 		return throw_errno(env, "close", EBADF);
 	return make_undefined(env);
 }

@@ -249,7 +249,7 @@ static int take_fds(struct msghdr *message, int *fds, int most)
 	if (count <= most && !(message->msg_flags & MSG_CTRUNC))
 		return count;
 	for (int i = 0; i < count; i++)
-		close(fds[i]);
+		close_foreign(fds[i]);
 	return -1;
 }
 

@@ -2,6 +2,13 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
+/** As fstat(2) has them. */
+export interface Description {
+  readonly mode: number;
+  readonly uid: number;
+  readonly rdev: number;
+}
+
 export interface PeerCredentials {
   readonly pid: number;
   readonly uid: number;
@@ -33,6 +40,10 @@ export interface Native {
   write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   pwrite(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): void;
   close(fd: number): void;
+  /** Of a descriptor from somebody else; unlike fstat(2) it never waits for who serves the file. */
+  describe(fd: number): Description;
+  /** Closes a descriptor from somebody else, likewise. */
+  closeForeign(fd: number): void;
   setNonBlocking(fd: number, on: number): void;
   accessMode(fd: number): number;
   pipe(): [readEnd: number, writeEnd: number];
