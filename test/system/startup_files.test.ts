@@ -6,7 +6,7 @@
 import './rig/private_etc.ts';
 import t from 'tap';
 import { type Account, PROMPT } from './rig/accounts.ts';
-import { consoleLogin, enroll, startEnrollable, su } from './rig/enrolled.ts';
+import { consoleLogin, enroll, noConsole, startEnrollable, su } from './rig/enrolled.ts';
 import type { Terminal } from './rig/terminal.ts';
 
 const rig = await startEnrollable();
@@ -81,8 +81,10 @@ const WAYS: Readonly<Record<string, Way>> = {
   'ForceCommand as well, a terminal': user => onTerminal(rig.login({ user, port: both })),
   'ForceCommand as well, a command': user => byCommand(user, both),
   'su -': user => onTerminal(su(user)),
-  'the console': user => onTerminal(consoleLogin(user)),
+  ...(noConsole ? {} : { 'the console': (user: Account) => onTerminal(consoleLogin(user)) }),
 };
+
+if (noConsole) t.test('the console', { skip: noConsole });
 
 for (const shell of ['bash', 'zsh'] as const) {
   const enrolled = rig.accounts.add(`/bin/${shell}`);
@@ -134,7 +136,7 @@ for (const shell of ['bash', 'zsh'] as const) {
   t.test(`ForceCommand alone: su - and the console of ${shell} are not recorded at all`, async t => {
     rig.accounts.empty(plain);
     rig.accounts.write(plain, shell === 'bash' ? '.bashrc' : '.zshrc', `PS1='${PROMPT}'\n`);
-    for (const open of [su, consoleLogin]) {
+    for (const open of noConsole ? [su] : [su, consoleLogin]) {
       const { result } = await rig.archive.recorded(0, () => onTerminal(open(plain)));
       t.equal(result.shell, shell);
     }

@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs';
 import t from 'tap';
 import type { Account } from './accounts.ts';
+import { find } from './needs.ts';
 import { noPrivateEtc } from './private_etc.ts';
 import { Rig } from './rig.ts';
 import { must } from './run.ts';
@@ -26,7 +27,7 @@ export async function startEnrollable(lines: readonly string[] = []): Promise<Ri
 /** @returns what ttyspyctl said */
 export function enroll(rig: Rig, ...users: readonly Account[]): Promise<string> {
   return must([
-    ...ctl(rig),
+    rig.program('ctl/ttyspyctl'),
     'enroll',
     '--shell-path',
     rig.path('bin/ttyspy-shell'),
@@ -36,7 +37,7 @@ export function enroll(rig: Rig, ...users: readonly Account[]): Promise<string> 
 
 export function unenroll(rig: Rig, ...users: readonly Account[]): Promise<string> {
   return must([
-    ...ctl(rig),
+    rig.program('ctl/ttyspyctl'),
     'unenroll',
     '--shell-path',
     rig.path('bin/ttyspy-shell'),
@@ -44,14 +45,13 @@ export function unenroll(rig: Rig, ...users: readonly Account[]): Promise<string
   ]);
 }
 
-function ctl(rig: Rig): string[] {
-  return [rig.program('ctl/ttyspyctl')];
-}
-
 /** root's `su - USER` on a terminal. */
 export function su(user: Account): Terminal {
   return new Terminal(['su', '-', user.name]);
 }
+
+/** Why nobody can log in on a console here; false when one can. */
+export const noConsole: string | false = find('login') ? false : 'needs login(1)';
 
 /** login(1) on a console, after the password. */
 export function consoleLogin(user: Account): Terminal {
