@@ -13,6 +13,9 @@ const rig = await startEnrollable();
 /** With the ForceCommand that README recommends. */
 const both = await rig.sshd('both', [`ForceCommand exec ${rig.program('client/ttyspy')}`]);
 
+const users = { bash: rig.accounts.add('/bin/bash'), zsh: rig.accounts.add('/bin/zsh') };
+await enroll(rig, users.bash, users.zsh);
+
 const FILES = {
   bash: ['.bashrc', '.bash_profile', '.bash_login', '.profile'],
   zsh: ['.zshenv', '.zprofile', '.zshrc', '.zlogin'],
@@ -84,11 +87,10 @@ const WAYS: Readonly<Record<string, Way>> = {
   ...(noConsole ? {} : { 'the console': (user: Account) => onTerminal(consoleLogin(user)) }),
 };
 
-if (noConsole) t.test('the console', { skip: noConsole });
+t.test('the console', { skip: noConsole }, async t => t.pass('one of the ways in'));
 
 for (const shell of ['bash', 'zsh'] as const) {
-  const enrolled = rig.accounts.add(`/bin/${shell}`);
-  await enroll(rig, enrolled);
+  const enrolled = users[shell];
 
   for (const file of FILES[shell]) {
     for (const [form, contents] of Object.entries(FORMS)) {
