@@ -50,6 +50,8 @@ export class Server {
   readonly #hostname: string;
   readonly #sessions = new Set<Session>();
   #ticker: NodeJS.Timeout | null = null;
+  /** Nobody came or went since the last tick. */
+  #quiet = false;
 
   /** @param listener a listening Unix socket, non-blocking */
   constructor(conf: TtyspyConf, log: Log, spool: Spool, listener: number) {
@@ -227,20 +229,24 @@ export class Server {
   #forget(session: Session, uid: number): void {
     this.#sessions.delete(session);
     this.#admission.end(uid);
-    this.#watch();
   }
 
-  /** What costs something while there are sessions rests when there are none. */
+  /** What costs something while there are sessions, or somebody at the door, rests when there is nobody. */
   #watch(): void {
-    const wanted = this.#sessions.size > 0;
-    if (wanted === (this.#ticker !== null)) return;
-    native.guard(wanted ? 1 : 0);
-    if (this.#ticker) clearInterval(this.#ticker);
-    this.#ticker = wanted ? setInterval(() => this.#tick(), TICK_MS) : null;
+    this.#quiet = false;
+    if (this.#ticker) return;
+    native.guard(1);
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
   #tick(): void {
     for (const session of this.#sessions) session.tick();
+    if (this.#quiet && this.#sessions.size === 0 && this.#ticker) {
+      native.guard(0);
+      clearInterval(this.#ticker);
+      this.#ticker = null;
+    }
+    this.#quiet = true;
   }
 
   #dismiss(visitor: Visitor, refusal: Refusal): void {
@@ -251,6 +257,8 @@ export class Server {
   }
 
   #leave({ connection, peer }: Visitor): void {
+    // Closing may have to be interrupted: what was sent and never received goes with it (src/native/descriptor.c).
+    this.#watch();
     connection.close();
     if (peer.pidfd >= 0) closeQuietly(peer.pidfd);
   }
