@@ -24,7 +24,9 @@
 #define SHORT_READ 2048
 
 static pthread_t guarded_thread;
-static atomic_int guard_wanted;
+static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t guard_changed = PTHREAD_COND_INITIALIZER;
+static bool guard_wanted;
 /* Counts calls: odd while one is under way. */
 static atomic_uint call_count;
 static bool guard_runs;
@@ -34,50 +36,72 @@ static void interrupted(int signal_number)
 	(void)signal_number;
 }
 
+/* Sleeps while nobody wants it, and ticks while somebody does. */
 static void *guard(void *unused)
 {
-	const struct timespec tick = { .tv_nsec = GUARD_TICK_NS };
 	unsigned int seen = 0;
 
 	(void)unused;
-	while (atomic_load(&guard_wanted)) {
-		unsigned int now = atomic_load(&call_count);
+	pthread_mutex_lock(&guard_lock);
+	for (;;) {
+		struct timespec next;
+		unsigned int now;
 
+		if (!guard_wanted) {
+			pthread_cond_wait(&guard_changed, &guard_lock);
+			continue;
+		}
+		now = atomic_load(&call_count);
 		if ((now & 1) && now == seen)
 			pthread_kill(guarded_thread, SIGURG);
 		seen = now;
-		nanosleep(&tick, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &next);
+		next.tv_nsec += GUARD_TICK_NS;
+		if (next.tv_nsec >= 1000000000L) {
+			next.tv_sec++;
+			next.tv_nsec -= 1000000000L;
+		}
+		pthread_cond_clockwait(&guard_changed, &guard_lock, CLOCK_MONOTONIC, &next);
 	}
 	return NULL;
+}
+
+static int start_guard(void)
+{
+	struct sigaction action = { .sa_handler = interrupted };
+	pthread_t thread;
+	sigset_t all, old;
+	int error;
+
+	guarded_thread = pthread_self();
+	sigaction(SIGURG, &action, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&thread, NULL, guard, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (error == 0)
+		pthread_detach(thread);
+	return error;
 }
 
 /* guard(on): whether calls from this thread that last longer than two ticks are interrupted. */
 static napi_value js_guard(napi_env env, napi_callback_info info)
 {
-	struct sigaction action = { .sa_handler = interrupted };
-	static pthread_t thread;
 	struct args args;
-	sigset_t all, old;
 	int on, error;
 
 	if (!get_args(env, info, 1, &args) || !get_int(env, args.value[0], &on))
 		return NULL;
-	atomic_store(&guard_wanted, on);
-	if (!on && guard_runs) {
-		pthread_join(thread, NULL);
-		guard_runs = false;
-	}
 	if (on && !guard_runs) {
-		guarded_thread = pthread_self();
-		sigaction(SIGURG, &action, NULL);
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		error = pthread_create(&thread, NULL, guard, NULL);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		if (error != 0)
+		if ((error = start_guard()) != 0)
 			return throw_errno(env, "pthread_create", error);
 		guard_runs = true;
 	}
+	/* The thread stays, asleep: waiting for its end would hold up whoever logs in next. */
+	pthread_mutex_lock(&guard_lock);
+	guard_wanted = on;
+	pthread_cond_signal(&guard_changed);
+	pthread_mutex_unlock(&guard_lock);
 	return make_undefined(env);
 }
 
