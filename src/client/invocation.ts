@@ -74,7 +74,7 @@ function forcedItself(command: string): readonly string[] | null {
   const words = command.trim().split(/[ \t]+/);
   if (words[0] === 'exec') words.shift();
   const [program, ...filter] = words;
-  if (program === undefined || !/^(?:\/[\w.+-]+)*\/?ttyspy$/.test(program)) return null;
+  if (program === undefined || !/^(?:(?:\/[\w.+-]+)*\/)?ttyspy$/.test(program)) return null;
   if (!filter.every(word => /^[\w@%+=:,./-]+$/.test(word))) return null;
   return filter.length === 0 || filter[0]?.startsWith('/') ? filter : null;
 }
