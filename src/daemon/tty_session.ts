@@ -3,8 +3,12 @@ import { Descriptor } from '../os/descriptor.ts';
 import { native } from '../os/native.ts';
 import { encodeResize, Kind } from '../session/event.ts';
 import type { StreamTotal } from '../session/metadata.ts';
+import { monotonic } from './clock.ts';
 import { Pump } from './pump.ts';
 import { Session, type Surroundings } from './session.ts';
+
+/** How long a look at the window's size is good for while somebody types, microseconds. */
+const LOOK_US = 50_000;
 
 export class TtySession extends Session {
   readonly #outer: Descriptor;
@@ -15,6 +19,8 @@ export class TtySession extends Session {
   /** The outer terminal as it was, for whoever goes on with it. */
   readonly #settings: Buffer;
   #size: number;
+  /** When the window's size was looked at last, monotonic microseconds. */
+  #looked = 0;
   #outputBytes = 0;
   #inputBytes = 0;
 
@@ -61,13 +67,16 @@ export class TtySession extends Session {
   override start(): void {
     this.#output.start();
     this.#input.start();
-    // The shell's parent outlives it, unless somebody kills it: then nobody waits for what would still be shown.
-    this.leader.whenExited(() => this.finish('killed'));
+    // Only the shell's parent has its other end, and outlives the shell. Unless somebody killed it, or the client did not
+    // wait for the answer and went on with its terminal by itself.
+    this.#connection.listen({ readable: () => this.finish('killed'), writable: () => {} });
+    this.#connection.wantRead(true);
   }
 
   /** sshd tells nobody that the window changed: the process that would get SIGWINCH has given its terminal away. */
   override tick(): void {
     if (this.#outer.closed) return;
+    this.#looked = monotonic();
     let size: number;
     try {
       size = native.getWindowSize(this.#outer.fd);
@@ -89,7 +98,7 @@ export class TtySession extends Session {
   #countInput(length: number): boolean {
     this.#inputBytes += length;
     // What is typed may be meant for the window as it is now.
-    this.tick();
+    if (monotonic() - this.#looked > LOOK_US) this.tick();
     return true;
   }
 

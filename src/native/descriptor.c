@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,6 +23,13 @@
 #define GUARD_TICK_NS 50000000L
 /* The n_tty line discipline hands out at most 4095 bytes a read; a read much shorter emptied it. */
 #define SHORT_READ 2048
+/*
+ * A terminal in full flow hands its next 4 KiB over microseconds after the last. Waiting for it here, rather than in
+ * another turn of the event loop, makes one event and one write of eight: two thirds of the CPU time of bulk output.
+ * Bounded, since everybody else waits meanwhile: a quarter of a millisecond at most, usually a fifth of that.
+ */
+#define FLOW_WAITS 8
+#define FLOW_WAIT_NS 30000L
 
 static pthread_t guarded_thread;
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -113,6 +121,14 @@ static bool made_blocking(int fd)
 	return flags >= 0 && !(flags & O_NONBLOCK);
 }
 
+static bool more_flows(int fd)
+{
+	const struct timespec wait = { .tv_nsec = FLOW_WAIT_NS };
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+
+	return ppoll(&readable, 1, &wait, NULL) == 1;
+}
+
 /*
  * read(fd, buffer, offset, length): the bytes read, as many as can be had without waiting; 0 at the end;
  * -1 when it would wait.
@@ -123,7 +139,8 @@ static napi_value js_read(napi_env env, napi_callback_info info)
 	size_t size, total = 0;
 	ssize_t n = -1;
 	uint8_t *data;
-	int fd, error = 0;
+	int fd, error = 0, waits = 0;
+	bool more;
 
 	if (!get_args(env, info, 4, &args) || !get_int(env, args.value[0], &fd) ||
 	    !get_bytes(env, args.value[1], args.value[2], args.value[3], &data, &size))
@@ -137,7 +154,9 @@ static napi_value js_read(napi_env env, napi_callback_info info)
 			total += (size_t)n;
 		else if (n < 0 && error == EINTR && made_blocking(fd))
 			error = EDEADLK;
-	} while (total < size && (n >= SHORT_READ || (n < 0 && error == EINTR)));
+		more = n >= SHORT_READ || (n < 0 && error == EINTR) ||
+		       (n < 0 && error == EAGAIN && total > 0 && waits++ < FLOW_WAITS && more_flows(fd));
+	} while (more && total < size);
 	/* What was read before an error or the end is delivered first; the next call meets it again. */
 	if (total > 0 || n == 0)
 		return make_int(env, (int64_t)total);
