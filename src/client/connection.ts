@@ -4,7 +4,7 @@ import { errorCode, native } from '../os/native.ts';
 import { passwdUid } from '../os/passwd.ts';
 import { type Answer, decodeAnswer, encodeHello, type Hello, HelloError } from '../session/hello.ts';
 import { HELLO_TIMEOUT_MS, MAX_HELLO } from '../session/limits.ts';
-import { EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE, NotRecordable } from './failure.ts';
+import { EX_NOPERM, EX_TEMPFAIL, EX_UNAVAILABLE, NotRecordable, Refused } from './failure.ts';
 
 /**
  * Connects, once it is certain who listens.
@@ -58,11 +58,9 @@ export function introduce(fd: number, hello: Hello, fds: readonly number[]): str
     throw new NotRecordable(EX_TEMPFAIL, `the recorder does not take the session: ${problem}`, error);
   }
   if (answer.ok) return answer.id;
-  const temporary = answer.code === 'limit' || answer.code === 'user-limit' || answer.code === 'spool';
-  throw new NotRecordable(
-    temporary ? EX_TEMPFAIL : EX_NOPERM,
-    `the recorder refuses the session: ${answer.message}`,
-  );
+  const message = `the recorder refuses the session: ${answer.message}`;
+  if (answer.code === 'limit' || answer.code === 'spool') throw new NotRecordable(EX_TEMPFAIL, message);
+  throw new Refused(answer.code === 'user-limit' ? EX_TEMPFAIL : EX_NOPERM, message);
 }
 
 function receiveAnswer(fd: number): Answer {

@@ -20,6 +20,12 @@ export class NotRecordable extends Error {
   }
 }
 
+/**
+ * The recorder is there and does not let this user in, for a reason that the user can bring about, such as too many
+ * sessions. on_failure open does not help: it would let everybody choose not to be recorded.
+ */
+export class Refused extends NotRecordable {}
+
 /** One line for the user. */
 export function tell(message: string): void {
   try {

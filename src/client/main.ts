@@ -5,7 +5,7 @@ import { type Launch, readLaunch } from '../os/launch.ts';
 import { errorCode, native } from '../os/native.ts';
 import type { Claims } from '../session/metadata.ts';
 import { connect, ownEntry } from './connection.ts';
-import { EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, NotRecordable, report, tell } from './failure.ts';
+import { EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, NotRecordable, Refused, report, tell } from './failure.ts';
 import { become, handOff, howToHandOver } from './handoff.ts';
 import { type Invocation, parseInvocation, UsageError } from './invocation.ts';
 import { chooseProgram, type Program } from './program.ts';
@@ -55,7 +55,13 @@ async function record(conf: TtyspyConf, launch: Launch, program: Program): Promi
     handOff(socket, how, launch, program, claimsOf(launch, program));
   } catch (error) {
     if (error instanceof NotRecordable) throw error;
-    throw new NotRecordable(EX_UNAVAILABLE, `${program.path}: ${errorCode(error) ?? error}`, error);
+    // Recorded already: what failed is what a shell would say of it.
+    if ((error as NodeJS.ErrnoException).syscall === 'execve') cannotRun(program, error);
+    throw new NotRecordable(
+      EX_UNAVAILABLE,
+      `cannot hand the session over: ${(error as Error).message}`,
+      error,
+    );
   }
 }
 
@@ -87,7 +93,7 @@ async function refuse(
   program: Program,
 ): Promise<void> {
   const who = `uid ${process.getuid?.()}`;
-  if (conf.on_failure === 'open') {
+  if (conf.on_failure === 'open' && !(failure instanceof Refused)) {
     tell(`this session is NOT RECORDED: ${failure.message}`);
     await report('warning', `session of ${who} is not recorded (on_failure open): ${failure.message}`);
     becomeOrExit(program, launch);
@@ -103,9 +109,15 @@ function becomeOrExit(program: Program, launch: Launch): never {
   try {
     become(program, launch, [0, 1, 2], []);
   } catch (error) {
-    tell(`${program.path}: ${errorCode(error)}`);
-    process.exit(errorCode(error) === 'ENOENT' ? 127 : 126);
+    cannotRun(program, error);
   }
+}
+
+/** Exit statuses as shells have them. */
+function cannotRun(program: Program, error: unknown): never {
+  const missing = errorCode(error) === 'ENOENT';
+  tell(`${program.path}: ${missing ? 'there is no such program' : `cannot be run (${errorCode(error)})`}`);
+  process.exit(missing ? 127 : 126);
 }
 
 main().catch(async (error: Error) => {

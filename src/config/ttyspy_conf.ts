@@ -51,7 +51,8 @@ export const TTYSPY_DIRECTIVES = {
     oneOf('closed', 'open'),
     'closed',
     'When a session cannot be recorded: closed refuses the login, open lets it happen unrecorded and says so, on ' +
-      'the terminal and in the journal.',
+      'the terminal and in the journal. What users bring about themselves, such as too many sessions, is refused ' +
+      'in either case.',
   ),
   record_root: byDefault(yesNo, false, 'Whether sessions of root are recorded.'),
   command_capture: byDefault(
