@@ -76,13 +76,13 @@ function run(conf: TtyspyConf, configFile: string | undefined): void {
   const systemd = new ServiceManager();
   const uplink = process.env['NOTIFY_SOCKET'] ? null : new UplinkProcess(configFile, log);
   const status = () => systemd.status(`${server.sessions} sessions, ${spool.bytes} bytes in the spool`);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => void stop(server, uplink, systemd, log));
+  }
   systemd.ready();
   status();
   setInterval(status, STATUS_MS).unref();
   log.info({ socket: conf.socket, spool: spool.path, uid: process.getuid?.() }, 'ready');
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => void stop(server, uplink, systemd, log));
-  }
 }
 
 /** Sessions end with a word in their record, and the uplink has a moment to send it. */

@@ -46,6 +46,7 @@ void close_foreign(int fd);
 
 void descriptor_exports(napi_env env, napi_value exports);
 void foreign_exports(napi_env env, napi_value exports);
+void message_exports(napi_env env, napi_value exports);
 void poll_exports(napi_env env, napi_value exports);
 void process_exports(napi_env env, napi_value exports);
 void socket_exports(napi_env env, napi_value exports);
