@@ -196,12 +196,14 @@ t.test('the connection itself, and one more to ttyspyd', async t => {
 });
 
 t.test('after all that it serves, and nothing is left open', async t => {
-  const answer = visit(rig.socket, TTY, terminal.fds);
+  const visitor = new Visitor(rig.socket);
+  const answer = visitor.greet(TTY, terminal.fds);
   t.match(answer, { ok: true });
   terminal.handedOver();
   terminal.exit();
   terminal.hangUp();
   command.close();
   if (answer?.ok) t.match(await rig.ended(answer.id), { end: { reason: /exit|hangup/ } });
+  visitor.leave();
   await nothingLeftOpen(t);
 });

@@ -5,17 +5,19 @@ import type { Answer, Hello } from '../src/session/hello.ts';
 import { needsRoot, nobody } from './support/account.ts';
 import { beside } from './support/child.ts';
 import { DaemonRig, until } from './support/daemon_rig.ts';
-import { Terminal, visit } from './support/visitor.ts';
+import { Terminal, Visitor } from './support/visitor.ts';
 
 const TTY: Hello = { mode: 'tty', claims: {} };
 
 /** A session of this process, live until it is closed. */
 class Live {
   readonly #terminal = new Terminal();
+  readonly #visitor: Visitor;
   readonly answer: Answer | null;
 
   constructor(rig: DaemonRig) {
-    this.answer = visit(rig.socket, TTY, this.#terminal.fds);
+    this.#visitor = new Visitor(rig.socket);
+    this.answer = this.#visitor.greet(TTY, this.#terminal.fds);
     this.#terminal.handedOver();
   }
 
@@ -26,6 +28,7 @@ class Live {
   close(): void {
     this.#terminal.exit();
     this.#terminal.hangUp();
+    this.#visitor.leave();
   }
 }
 
@@ -33,10 +36,10 @@ class Live {
 function somebodyElse(rig: DaemonRig): { ask: () => Promise<Answer>; end: () => void } {
   const support = new URL('./support/visitor.ts', import.meta.url).href;
   const child = beside(
-    `const { Terminal, visit } = await import(${JSON.stringify(support)});
+    `const { Terminal, Visitor } = await import(${JSON.stringify(support)});
      process.stdin.on('data', () => {
        const terminal = new Terminal();
-       const answer = visit(${JSON.stringify(rig.socket)}, ${JSON.stringify(TTY)}, terminal.fds);
+       const answer = new Visitor(${JSON.stringify(rig.socket)}).greet(${JSON.stringify(TTY)}, terminal.fds);
        terminal.handedOver();
        process.stdout.write(JSON.stringify(answer) + '\\n');
      });`,

@@ -110,7 +110,8 @@ t.test('the end of a session waits for room, too', async t => {
   const rig = await DaemonRig.start(['spool_limit 2M']);
   t.teardown(() => rig.end());
   const terminal = new Terminal();
-  const answer = visit(rig.socket, { mode: 'tty', claims: {} }, terminal.fds);
+  const visitor = new Visitor(rig.socket);
+  const answer = visitor.greet({ mode: 'tty', claims: {} }, terminal.fds);
   terminal.handedOver();
   if (!answer?.ok) throw new Error(JSON.stringify(answer));
   const waiting = backlog(rig, 3_000_000);
@@ -125,6 +126,7 @@ t.test('the end of a session waits for room, too', async t => {
   const buffer = Buffer.alloc(100);
   t.equal(native.read(terminal.user, buffer, 0, 100), 10, 'shown as well');
   terminal.hangUp();
+  visitor.leave();
 });
 
 t.test('a spool that is not there any more: nobody gets in, nothing crashes', async t => {

@@ -36,6 +36,12 @@ export class Visitor {
     }
   }
 
+  /** Says hello with these descriptors and waits for the answer. On a terminal the session lasts until it leaves. */
+  greet(hello: Hello, fds: readonly number[]): Answer | null {
+    this.say(encodeHello(hello), fds);
+    return this.answer();
+  }
+
   /** Nothing more comes from here. */
   finish(): void {
     native.shutdownWrite(this.fd);
@@ -51,8 +57,7 @@ export class Visitor {
 export function visit(socket: string, hello: Hello, fds: readonly number[]): Answer | null {
   const visitor = new Visitor(socket);
   try {
-    visitor.say(encodeHello(hello), fds);
-    return visitor.answer();
+    return visitor.greet(hello, fds);
   } finally {
     visitor.leave();
   }
