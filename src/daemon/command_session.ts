@@ -4,6 +4,7 @@ import { Descriptor } from '../os/descriptor.ts';
 import { native } from '../os/native.ts';
 import { EVENT_HEADER, Kind } from '../session/event.ts';
 import type { StreamTotal } from '../session/metadata.ts';
+import { BorrowedDescriptor } from './borrowed_descriptor.ts';
 import { Pump } from './pump.ts';
 import { Session, type Surroundings } from './session.ts';
 import { type Recording, scratch } from './spool.ts';
@@ -28,8 +29,8 @@ export class CommandSession extends Session {
     this.#streams = fds.map(({ name, from, to }) => {
       const stream = new Stream(name, this.recording, capture);
       stream.pump = new Pump(
-        new Descriptor(from),
-        new Descriptor(to),
+        name === 'input' ? new BorrowedDescriptor(from) : new Descriptor(from),
+        name === 'input' ? new Descriptor(to) : new BorrowedDescriptor(to),
         this.pumpEvents({
           record: length => stream.record(length),
           ended: () => this.#streamOver(stream, false),

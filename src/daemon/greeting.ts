@@ -80,12 +80,15 @@ function receive(connection: Descriptor, kept: Buffer[], fds: number[]): Buffer 
   return bytes;
 }
 
-/** Says it in one go or not at all: a client that does not take a hundred bytes does not want them. */
-export function answer(connection: Descriptor, what: Answer): void {
+/**
+ * Says it in one go or not at all: a client that does not take a hundred bytes does not want them.
+ * @returns false when the client is gone
+ */
+export function answer(connection: Descriptor, what: Answer): boolean {
   const bytes = encodeAnswer(what);
   try {
-    connection.write(bytes, 0, bytes.length);
+    return connection.write(bytes, 0, bytes.length) === bytes.length;
   } catch {
-    // Gone.
+    return false;
   }
 }

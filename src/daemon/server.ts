@@ -188,7 +188,10 @@ export class Server {
       { session: id, username, uid: visitor.peer.uid, pid, mode, tty, ssh_client, tty_shared },
       'session started',
     );
-    if (mode !== 'legacy') answer(visitor.connection, { ok: true, id });
+    // Where on_failure is open, a client that waited too long has gone on by itself: what it sent is still in its use.
+    if (mode !== 'legacy' && !answer(visitor.connection, { ok: true, id })) {
+      throw new Error('the client did not wait for the answer');
+    }
     if (mode === 'command') visitor.connection.close();
     session.start();
   }

@@ -3,6 +3,7 @@ import { Descriptor } from '../os/descriptor.ts';
 import { native } from '../os/native.ts';
 import { encodeResize, Kind } from '../session/event.ts';
 import type { StreamTotal } from '../session/metadata.ts';
+import { BorrowedDescriptor } from './borrowed_descriptor.ts';
 import { monotonic } from './clock.ts';
 import { Pump } from './pump.ts';
 import { Session, type Surroundings } from './session.ts';
@@ -38,7 +39,7 @@ export class TtySession extends Session {
     native.makeRaw(outer);
     // Nobody opens the terminal behind the recording.
     native.setExclusive(outer);
-    this.#outer = new Descriptor(outer);
+    this.#outer = new BorrowedDescriptor(outer);
     this.#inner = new Descriptor(inner);
     this.#output = new Pump(
       this.#inner,

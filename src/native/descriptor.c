@@ -243,7 +243,7 @@ static napi_value js_close(napi_env env, napi_callback_info info)
 	return make_undefined(env);
 }
 
-/* setNonBlocking(fd, on) */
+/* setNonBlocking(fd, on): whether it was before, 0 or 1 */
 static napi_value js_set_non_blocking(napi_env env, napi_callback_info info)
 {
 	struct args args;
@@ -254,7 +254,7 @@ static napi_value js_set_non_blocking(napi_env env, napi_callback_info info)
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
 		return throw_errno(env, "fcntl", errno);
-	return make_undefined(env);
+	return make_int(env, (flags & O_NONBLOCK) != 0);
 }
 
 /* accessMode(fd): O_RDONLY, O_WRONLY or O_RDWR; O_PATH descriptors, which can do nothing, are EBADF. */

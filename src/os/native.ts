@@ -44,7 +44,8 @@ export interface Native {
   describe(fd: number): Description;
   /** Closes a descriptor from somebody else, likewise. */
   closeForeign(fd: number): void;
-  setNonBlocking(fd: number, on: number): void;
+  /** @returns whether it was before, 0 or 1 */
+  setNonBlocking(fd: number, on: number): number;
   accessMode(fd: number): number;
   pipe(): [readEnd: number, writeEnd: number];
   socketPair(): [number, number];

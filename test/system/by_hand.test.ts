@@ -131,6 +131,21 @@ t.test('in a pipeline, with files, without a terminal', async t => {
   await leave(terminal);
 });
 
+t.test('a pipe that was handed over is given back as it was: blocking', async t => {
+  const terminal = await shell();
+  const flags = 'sleep 0.5; grep flags /proc/self/fdinfo/0; grep flags /proc/self/fdinfo/1 >&2';
+  const read = async (before: string) => {
+    const shown = await terminal.run(
+      `sleep 3 | (${before}; ${flags}; seq 1000000) 2>&1 | (sleep 1; sha256sum)`,
+    );
+    return /[0-9a-f]{64}/.exec(shown)?.[0];
+  };
+  const without = await read(':');
+  t.match(without, /./);
+  t.equal(await read(`${ttyspy} /bin/true`), without);
+  await leave(terminal);
+});
+
 t.test('fault 5: stdin at its end, SIGHUP ignored (nohup): nothing spins', async t => {
   const { session } = await rig.archive.one(async () => {
     const terminal = await shell();

@@ -174,6 +174,27 @@ for (const [index, [name, lines, status, message]] of FAILURES.entries()) {
   });
 }
 
+t.test('open: a recorder that answers too late takes nothing from the shell that went ahead', async t => {
+  rig.configure('late.conf', ['on_failure open']);
+  const port = await rig.sshd('late', [`ForceCommand exec ${rig.client('late.conf')}`]);
+  process.kill(rig.pid('ttyspyd'), 'SIGSTOP');
+  const terminal = rig.login({ user, port });
+  const command = rig.ssh({ user, port }, 'sleep 3; wc -c', Buffer.alloc(100_000));
+  try {
+    await terminal.until('NOT RECORDED');
+    await terminal.until(PROMPT);
+    await sleep(500);
+  } finally {
+    process.kill(rig.pid('ttyspyd'), 'SIGCONT');
+  }
+  await sleep(500);
+  for (let i = 0; i < 20; i++) t.match(await terminal.run(`echo $((${i} + 3000))`), `${3000 + i}\r\n`);
+  t.match(await terminal.run('stty -a'), /[^-]icanon/);
+  terminal.type('exit 6\r');
+  t.equal((await terminal.ended()).status, 6);
+  t.equal((await command).stdout.toString(), '100000\n');
+});
+
 t.test('the trap got connections, and not a word', async t => {
   t.equal(trapped(), '');
 });
