@@ -1,7 +1,7 @@
 /** The addon under wrong arguments: each call throws, none crashes or does half of something. */
 import t from 'tap';
 import { native } from '../src/os/native.ts';
-import { inChild, resultOf, SANITIZER } from './support/child.ts';
+import { inChild, isTaps, resultOf, SANITIZER } from './support/child.ts';
 
 /** Functions that take nothing; there is nothing wrong to give them. */
 const WITHOUT = ['pipe', 'socketPair', 'openPty', 'sessionId', 'setsid', 'userIds'];
@@ -179,5 +179,6 @@ t.test('the environment that exec is to make', async t => {
     `native.exec('/bin/cat', ['cat', '/proc/self/environ'], ${changes}, [0, 1, 2], 0n, 0n, NaN);`,
     { env: SANITIZER },
   );
-  t.equal(stdout, 'A==\0');
+  const variables = stdout.split('\0').filter(variable => !isTaps(variable));
+  t.same(variables, ['A==', '']);
 });

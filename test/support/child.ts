@@ -3,9 +3,14 @@ import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:chi
 
 const NATIVE = new URL('../../src/os/native.ts', import.meta.url).href;
 
-/** The environment of a child: without what tap gives to those that it measures. */
+/** Whether a variable (`NAME` or `NAME=value`) is of those that tap gives to every process that a test starts. */
+export function isTaps(variable: string): boolean {
+  return /^(?:NODE_OPTIONS|_TAPJS)/.test(variable);
+}
+
+/** The environment of a child, without them where that can be had. */
 export const ENV: NodeJS.ProcessEnv = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('_TAPJS')),
+  Object.entries(process.env).filter(([name]) => !isTaps(name)),
 );
 
 /** Of these, what a sanitizer needs (test/native/asan), for children that get an environment of their own. */
