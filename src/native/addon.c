@@ -209,6 +209,7 @@ NAPI_MODULE_INIT()
 {
 	descriptor_exports(env, exports);
 	foreign_exports(env, exports);
+	guard_exports(env, exports);
 	message_exports(env, exports);
 	poll_exports(env, exports);
 	process_exports(env, exports);

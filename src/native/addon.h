@@ -41,11 +41,17 @@ void set_member(napi_env env, napi_value object, const char *name, napi_value va
 
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);
 
+/* Around a call that must not wait: when it does all the same it ends with EINTR. */
+void guard_enter(void);
+void guard_leave(void);
+/* After that: whether somebody made the descriptor blocking. */
+bool made_blocking(int fd);
 /* As closeForeign of JavaScript: closes what came from somebody else without waiting for it. */
 void close_foreign(int fd);
 
 void descriptor_exports(napi_env env, napi_value exports);
 void foreign_exports(napi_env env, napi_value exports);
+void guard_exports(napi_env env, napi_value exports);
 void message_exports(napi_env env, napi_value exports);
 void poll_exports(napi_env env, napi_value exports);
 void process_exports(napi_env env, napi_value exports);

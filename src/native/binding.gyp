@@ -17,7 +17,7 @@
   "targets": [
     {
       "target_name": "ttyspy",
-      "sources": ["addon.c", "descriptor.c", "foreign.c", "message.c", "poll.c", "process.c", "socket.c", "tty.c"],
+      "sources": ["addon.c", "descriptor.c", "foreign.c", "guard.c", "message.c", "poll.c", "process.c", "socket.c", "tty.c"],
       "defines": ["NAPI_VERSION=9", "_GNU_SOURCE"]
     },
     {
