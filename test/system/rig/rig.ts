@@ -81,6 +81,12 @@ export class Rig {
   private constructor() {
     this.directory = mkdtempSync(join(tmpdir(), 'ttyspy-system-'));
     chmodSync(this.directory, 0o755);
+    const janitor = join(import.meta.dirname, 'janitor.ts');
+    spawn(process.execPath, [janitor, this.directory], {
+      env: ENV,
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    }).unref();
     const { path, release } = reachableCheckout(this.directory);
     this.checkout = path;
     this.#release = release;
