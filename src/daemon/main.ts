@@ -79,6 +79,8 @@ function run(conf: TtyspyConf, configFile: string | undefined): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => void stop(server, uplink, systemd, log));
   }
+  // The terminal it was started from may close; the sessions go on.
+  process.on('SIGHUP', () => {});
   systemd.ready();
   status();
   setInterval(status, STATUS_MS).unref();

@@ -50,6 +50,7 @@ export class Server {
   readonly #hostname: string;
   readonly #sessions = new Set<Session>();
   #ticker: NodeJS.Timeout | null = null;
+  #pause: NodeJS.Timeout | undefined;
   /** Nobody came or went since the last tick. */
   #quiet = false;
 
@@ -71,6 +72,7 @@ export class Server {
 
   /** Takes nobody in any more and ends every session. */
   close(): void {
+    clearTimeout(this.#pause);
     this.#poll.close();
     for (const session of this.#sessions) session.finish('daemon-gone');
   }
@@ -83,7 +85,7 @@ export class Server {
       } catch (error) {
         this.#log.error({ code: errorCode(error) }, 'cannot take connections for a moment');
         this.#poll.start(0);
-        setTimeout(() => this.#poll.start(native.READABLE), ACCEPT_PAUSE_MS);
+        this.#pause = setTimeout(() => this.#poll.start(native.READABLE), ACCEPT_PAUSE_MS);
         return;
       }
       if (fd < 0) return;

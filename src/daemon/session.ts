@@ -29,6 +29,7 @@ export abstract class Session {
     this.leader = new Leader(surroundings.pidfd);
     this.#log = surroundings.log;
     this.#ended = surroundings.ended;
+    this.recording.whenLost(error => this.finish('error', `the spool's disk: ${error.code}`));
   }
 
   /** Begins to relay. */

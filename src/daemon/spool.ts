@@ -102,7 +102,7 @@ export class Spool {
   /** Group commit: one fdatasync for each file that grew. */
   #commit(): void {
     this.#timer = null;
-    for (const recording of this.#dirty) recording.sync();
+    for (const recording of this.#dirty) recording.commit();
     this.#dirty.clear();
     if (this.full || monotonic() - this.#looked > SURVEY_MS * 1000) this.#look();
   }
@@ -145,6 +145,7 @@ export class Recording {
   /** The exit event is in it. */
   #ended = false;
   #closed = false;
+  #lost: (error: NodeJS.ErrnoException) => void = () => {};
 
   constructor(spool: Spool, fd: number, id: string, size: number) {
     this.#spool = spool;
@@ -191,6 +192,18 @@ export class Recording {
     this.sync(() => native.close(this.#fd));
     this.#closed = true;
     return true;
+  }
+
+  /** Calls back when a group commit failed: what was recorded, and shown, may not be on the disk. */
+  whenLost(callback: (error: NodeJS.ErrnoException) => void): void {
+    this.#lost = callback;
+  }
+
+  /** @internal of Spool: its part of a group commit. */
+  commit(): void {
+    this.sync(error => {
+      if (error) this.#lost(error);
+    });
   }
 
   /** Brings what was appended to the disk. */
