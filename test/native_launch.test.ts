@@ -1,5 +1,5 @@
 /** The launcher: every program starts under its names, from anywhere, by anybody, and under Node's own rules. */
-import { chmodSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 import packageJson from '../package.json' with { type: 'json' };
@@ -86,10 +86,4 @@ t.test("options for Node are the program's to refuse", async t => {
     t.not(stdout, `${process.version}\n`, name);
     if (name !== 'ttyspyctl') t.equal(status, 64, name);
   }
-});
-
-t.test('the launcher itself is small: no library but libc', async t => {
-  const text = readFileSync(join(ROOT, 'src/native/build/Release/launch'), 'latin1');
-  t.match(text, 'libc.so.6');
-  t.notMatch(text, /libstdc\+\+|libpthread/);
 });
