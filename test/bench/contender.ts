@@ -2,6 +2,12 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
+/**
+ * What starts a contender's archive: it stands for another host, so it gets what the recorded one leaves over. Its CPU
+ * time counts all the same.
+ */
+export const ON_ANOTHER_HOST: readonly string[] = ['nice', '-n', '19'];
+
 export interface Contender {
   readonly name: string;
   /** Why it cannot be measured here, in a sentence; null when it can. */

@@ -3,7 +3,7 @@ import { type ChildProcess, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type Contender, findProgram, withMounts } from './contender.ts';
+import { type Contender, findProgram, ON_ANOTHER_HOST, withMounts } from './contender.ts';
 import { freePort, untilListening } from './port.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -46,7 +46,17 @@ export class Sudo implements Contender {
     // Five files and a socket a session: more than the usual 1024 descriptors.
     const command = 'ulimit -n "$(ulimit -Hn)" && exec "$@"';
     this.#server = this.#scratch.start(
-      ['sh', '-c', command, 'sh', program, '-n', '-f', this.#scratch.path('logsrvd.conf')],
+      [
+        ...ON_ANOTHER_HOST,
+        'sh',
+        '-c',
+        command,
+        'sh',
+        program,
+        '-n',
+        '-f',
+        this.#scratch.path('logsrvd.conf'),
+      ],
       { stdio: ['ignore', 'ignore', this.#scratch.log(this.name)] },
     );
     await untilListening(port);

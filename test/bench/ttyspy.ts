@@ -18,7 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createAuthority, type Identity, issueClient, issueServer } from '../../src/ctl/pki/certificates.ts';
 import { parseSpoolName } from '../../src/session/spool.ts';
-import type { Contender } from './contender.ts';
+import { type Contender, ON_ANOTHER_HOST } from './contender.ts';
 import { freePort, untilListening } from './port.ts';
 import { descendants } from './processes.ts';
 import type { Scratch } from './scratch.ts';
@@ -53,6 +53,7 @@ export class Ttyspy implements Contender {
     if (!existsSync(this.#path('bastion.crt'))) await this.#makeCertificates();
     this.#configure(port);
     this.#receiver = this.#start([
+      ...ON_ANOTHER_HOST,
       this.#path('installed', 'receiver', 'ttyspy-receiver'),
       '-c',
       this.#path('receiver.conf'),
