@@ -1,5 +1,5 @@
 /** How a shell ended, from its process descriptor: nobody here is its parent. */
-import { native, type Poll } from '../os/native.ts';
+import { errorCode, native, type Poll } from '../os/native.ts';
 
 export interface ExitStatus {
   readonly status: number | null;
@@ -70,8 +70,9 @@ export class Leader {
     let wait: number;
     try {
       wait = native.pidfdExitStatus(this.#pidfd);
-    } catch {
-      return UNKNOWN;
+    } catch (error) {
+      // ESRCH: just being reaped, and the status not there yet. Others: a kernel that does not tell.
+      return errorCode(error) === 'ESRCH' ? null : UNKNOWN;
     }
     if (wait < 0) return null;
     const signal = wait & 0x7f;
